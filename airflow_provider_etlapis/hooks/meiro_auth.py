@@ -1,0 +1,130 @@
+"""How a request to Meiro Integrations gets its token, and the login calls themselves.
+
+Source: the product's authentication page (b). A token lives 8 hours and is exchanged for a new one until 4 hours
+after its end. That a refresh takes the old token in the header as well, and whether the old one stays good, is
+not stated (c): it is sent, and a token that stops working early is replaced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, cast
+
+from airflow_provider_etlapis.hooks.meiro_shapes import AuthOptions
+from airflow_provider_etlapis.wire.auth import AuthFlow, Token, TokenAuth
+from airflow_provider_etlapis.wire.call import Call, Request, Response, json_object
+from airflow_provider_etlapis.wire.errors import BadRequestError, MalformedAnswerError, StatusError, UnauthorizedError
+from airflow_provider_etlapis.wire.exchange import status_error
+from airflow_provider_etlapis.wire.redact import Redactor
+
+TOKEN_HEADER = "X-Access-Token"  # noqa: S105 a header's name
+TOKEN_LIFE = 8 * 3600.0
+REFRESHABLE = 12 * 3600.0
+OPTIONS_PATH = "auth_options"
+
+
+def login_call(path: str, email: str, password: str) -> Call[str]:
+    """Return the call that gets a token for an e-mail address and a password."""
+    return Call("POST", path, _token, json={"email": email, "password": password})
+
+
+def refresh_call(path: str, token: str) -> Call[str]:
+    """Return the call that exchanges a token for a new one."""
+    return Call("PATCH", path, _token, json={"token": token}, headers={TOKEN_HEADER: token})
+
+
+def options_call() -> Call[AuthOptions]:
+    """Return the call that asks which ways to log in there are."""
+
+    def parse(response: Response) -> AuthOptions:
+        options = json_object(response).get("authentication_options")
+        if not isinstance(options, dict):
+            raise MalformedAnswerError("no authentication_options in the answer", status=response.status)
+        return cast("AuthOptions", options)
+
+    return Call("GET", OPTIONS_PATH, parse)
+
+
+class MeiroAuth(TokenAuth):
+    """A token in the header: a ready one, or one that is got by e-mail and password.
+
+    A ready token is used until it is refused; then it is exchanged for a new one, or, where the connection holds
+    a password, left for a login. Nothing is ever logged out: other tasks may use the same token.
+
+    :param base_url: address of the API.
+    :param login_path: path of the login calls, below it.
+    :param email: empty for a ready token alone.
+    :param ready_token: empty for e-mail and password alone.
+    :param headers: further headers, as on every request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        login_path: str,
+        email: str,
+        password: str,
+        ready_token: str = "",
+        headers: Mapping[str, str] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(now=now)
+        self._base_url = base_url
+        self._login_path = login_path
+        self._email = email
+        self._password = password
+        self._ready_token = ready_token
+        self._headers = dict(headers or {})
+        self._redact = Redactor((password, ready_token))
+        if ready_token:
+            self._token = Token(ready_token, now())  # since when it lives, and how long, nobody told us
+
+    def flow(self, request: Request) -> AuthFlow:
+        """Send the request with a token, the login calls as they are."""
+        path = request.url.removeprefix(self._base_url).partition("?")[0].strip("/")
+        if path in {OPTIONS_PATH, self._login_path.strip("/")}:
+            return (yield request)
+        return (yield from super().flow(request))
+
+    def login(self) -> Generator[Request, Response, Token]:
+        """Log in with e-mail and password; without them, exchange the ready token."""
+        if not self._password:
+            return (yield from self._get(refresh_call(self._login_path, self._ready_token)))
+        return (yield from self._get(login_call(self._login_path, self._email, self._password)))
+
+    def refresh(self, token: Token) -> Generator[Request, Response, Token]:
+        """Exchange a token; any refusal means that a login is due."""
+        try:
+            return (yield from self._get(refresh_call(self._login_path, token.value)))
+        except StatusError as error:
+            if error.transient or isinstance(error, UnauthorizedError):
+                raise
+            raise UnauthorizedError(str(error), status=error.status) from error
+
+    def signed(self, request: Request, token: Token) -> Request:
+        """Return the request with the token in its header."""
+        return request.with_headers({TOKEN_HEADER: token.value})
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the credential and the present token."""
+        return (self._password, self._ready_token, *super().secrets())
+
+    def _get(self, call: Call[str]) -> Generator[Request, Response, Token]:
+        asked = self._now()
+        response = yield call.request(self._base_url, self._headers)
+        if not 200 <= response.status < 300:
+            error = status_error(call.describe(), response, self._redact, asked)
+            if isinstance(error, BadRequestError):  # how a wrong password is refused is not stated: 401 or another
+                error = UnauthorizedError(str(error), status=error.status)
+            raise error
+        token = call.parse(response)
+        self._redact.add(token)
+        return Token(token, asked, asked + TOKEN_LIFE, asked + REFRESHABLE)
+
+
+def _token(response: Response) -> str:
+    token: Any = json_object(response).get("token")
+    if not isinstance(token, str) or not token:
+        raise MalformedAnswerError("no token in the answer of the login", status=response.status)
+    return token

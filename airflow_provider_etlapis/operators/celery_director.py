@@ -1,0 +1,105 @@
+"""Operators for Celery Director."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+
+
+class _CeleryDirectorOperator(RemoteRunOperator):
+    conn_id_field = "celery_director_conn_id"
+
+    def __init__(self, *, celery_director_conn_id: str = "celery_director_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.celery_director_conn_id = celery_director_conn_id
+
+    @classmethod
+    def hook_class(cls) -> type[CeleryDirectorHook]:
+        """Return the vendor's hook class."""
+        from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+
+        return CeleryDirectorHook
+
+
+class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
+    """Starts a run of a Celery Director definition and waits for it.
+
+    The run carries a comment that recognises it (servers from 0.8.0), so a start call that got no answer is
+    settled without a second run. Cancelling has limits of the server's own: 0.10.0 marks a run as canceled
+    without stopping its work.
+
+    :param project: project of the definition.
+    :param name: name of the definition.
+    :param payload: JSON object handed to every task of the run.
+    :param comment: text for the run's comment, in front of the one that recognises it.
+    :param celery_director_conn_id: id of the Airflow connection.
+
+    Further parameters: see :class:`~airflow_provider_etlapis.operators.base.RemoteRunOperator`. Returns the
+    manifest of the run (:meth:`~airflow_provider_etlapis.runs.model.RemoteRun.manifest`), with the tasks of the
+    workflow as its steps. Pushes ``run_id`` and ``run_url`` the moment the run is started.
+    """
+
+    template_fields: Sequence[str] = ("project", "name", "payload", "comment", "celery_director_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"payload": "json"}
+    ui_color = "#dcefe4"
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        name: str,
+        payload: Mapping[str, Any] | None = None,
+        comment: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project = project
+        self.name = name
+        self.payload = payload
+        self.comment = comment
+
+    def spec(self) -> dict[str, Any]:
+        """Return the checked inputs."""
+        for field in ("project", "name"):
+            value = getattr(self, field)
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidInputError(f"{field} must be the name of a definition's {field}, not {value!r}")
+        payload = {} if self.payload is None else self.payload
+        if not isinstance(payload, Mapping):
+            raise InvalidInputError(f"payload must be a JSON object (a dict), not {type(payload).__name__}")
+        try:
+            json.dumps(payload, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"payload must be plain JSON: {error}") from None
+        return {"project": self.project, "name": self.name, "payload": dict(payload), "comment": self.comment}
+
+
+class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
+    """Starts a new run with the payload and comment of another one, and waits for it.
+
+    The other run stays as it is, also if it is still running. The new run carries the other one's comment, so a
+    start call that got no answer cannot be settled for sure: see ``on_lost_start``.
+
+    :param workflow_id: UUID of the run to relaunch.
+    :param celery_director_conn_id: id of the Airflow connection.
+
+    Further parameters, XComs and the returned manifest are those of :class:`CeleryDirectorRunWorkflowOperator`.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "celery_director_conn_id")
+    ui_color = "#dcefe4"
+
+    def __init__(self, *, workflow_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+
+    def spec(self) -> dict[str, Any]:
+        """Return the checked inputs."""
+        return {"relaunch": self.hook_class().ref(self.workflow_id).run_id}

@@ -1,0 +1,126 @@
+"""Obtains the run of a try: starts it once, or finds the one that an earlier try, or a lost answer, has left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_etlapis.exceptions import (
+    AlreadyRunningError,
+    EtlApiError,
+    NotFoundError,
+    StartLostError,
+    VendorUnavailableError,
+)
+from airflow_provider_etlapis.metrics import Meter
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
+from airflow_provider_etlapis.runs.resume import (
+    Intent,
+    LostStart,
+    Memory,
+    OnLostStart,
+    Recall,
+    Resume,
+    recall,
+    resume,
+    settle_lost_start,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_etlapis.hooks.base import RemoteRunHook
+    from airflow_provider_etlapis.operators.memory import TaskMemory
+    from airflow_provider_etlapis.runs.logs import TaskLog
+
+
+class Starter:
+    """Carries out the decisions of :mod:`~airflow_provider_etlapis.runs.resume` for one try of a task."""
+
+    def __init__(self, hook: RemoteRunHook, log: TaskLog, memory: TaskMemory, on_lost_start: OnLostStart) -> None:
+        self._hook = hook
+        self._log = log
+        self._memory = memory
+        self._on_lost_start = on_lost_start
+
+    def obtain(
+        self, spec: Mapping[str, Any], intent: Intent, *, is_retry: bool, began: datetime | None
+    ) -> tuple[RemoteRun, Memory]:
+        """Return the run of this try, and what is to be remembered of it.
+
+        :param spec: what to start.
+        :param intent: of this try.
+        :param is_retry: whether an earlier try of this task instance may have left a run.
+        :param began: when the DAG run began: without a store, the run may be as old as that.
+        :raises StartLostError: if a start call got no answer and what became of it cannot be told.
+        """
+        left = self._memory.load()
+        can_look = self._hook.capabilities.finds_lost_starts
+        if is_retry and left is None and not self._memory.is_kept and not can_look:
+            self._log.warning(
+                "This retry cannot know whether an earlier try has left a run: there is no task state store, and this "
+                "vendor cannot be asked. Starting one"
+            )
+        what = recall(left, intent, earlier_tries=is_retry and can_look, keeps_memory=self._memory.is_kept)
+        if what is Recall.RUN and left is not None and left.ref is not None:
+            run = self._look_back(left.ref)
+            changed = left.intent.fingerprint != intent.fingerprint
+            decision = resume(left.ref, run, inputs_changed=changed, cancelled=left.cancelled)
+            self._log.info(decision.reason)
+            if run is not None and decision.action is not Resume.START:
+                Meter(self._hook.conn_id, left.ref.vendor).count("reattached")
+                return run, left
+        elif what is Recall.INTENT:
+            known = left.intent if left else intent
+            if left is None and began is not None:
+                known = replace(intent, at=began.timestamp())
+            found = self._settle_lost_start(spec, known)
+            if found is not None:
+                return found, Memory(known)
+        return self._start(spec, intent)
+
+    def _start(self, spec: Mapping[str, Any], intent: Intent) -> tuple[RemoteRun, Memory]:
+        intent = replace(intent, at=time.time(), watermark=self._hook.before_start(spec))
+        self._memory.save(Memory(intent))
+        try:
+            run = self._start_once(spec, intent)
+        except VendorUnavailableError as error:
+            if not error.may_have_acted:
+                self._memory.forget()
+                raise
+            self._log.warning("The start call got no answer: %s", error)
+            found = self._settle_lost_start(spec, intent)
+            run = found if found is not None else self._start_again(spec, intent)
+        except EtlApiError:
+            self._memory.forget()
+            raise
+        return run, Memory(intent, run.ref, run.url)
+
+    def _start_once(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun:
+        run = self._hook.start_run(spec, intent.marker)
+        self._log.info("Started run %s of %s", run.ref.run_id, run.name)
+        return run
+
+    def _start_again(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun:
+        """Start a run whose first start call surely came to nothing, unless the vendor knows better by now."""
+        try:
+            return self._start_once(spec, intent)
+        except AlreadyRunningError:
+            found = self._settle_lost_start(spec, intent)
+            if found is None:
+                raise
+            return found
+
+    def _settle_lost_start(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun | None:
+        decision = settle_lost_start(self._hook.find_started(spec, intent), self._on_lost_start)
+        if decision.action is LostStart.REFUSE:
+            raise StartLostError(decision.reason)
+        self._log.warning(decision.reason)
+        return decision.run
+
+    def _look_back(self, ref: RunRef) -> RemoteRun | None:
+        try:
+            return self._hook.read_run(ref)
+        except NotFoundError:
+            return None

@@ -1,0 +1,181 @@
+"""Decides, after each look at a run, whether the wait goes on. Fed alike by the worker's loop and by the trigger.
+
+What must not be relaxed: only a good terminal state is a success; a status word that we do not know goes on;
+a look that failed says nothing about the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step, Trouble, TroubleKind
+
+DEFAULT_PATIENCE = 900.0
+DEFAULT_GRACE = 60.0
+
+
+class Verdict(StrEnum):
+    """How a wait stands."""
+
+    GO_ON = "go_on"
+    DONE = "done"
+    """The run has ended, well or badly."""
+    DEADLINE = "deadline"
+    """The time for the wait is over; the run goes on."""
+    GAVE_UP = "gave_up"
+    """The vendor could not be asked for longer than the stated budget; the run may go on."""
+    GONE = "gone"
+    """The vendor does not know the run."""
+    REFUSED = "refused"
+    """The credential or the request is refused; asking again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one look came to.
+
+    :param message: why the wait ended, empty while it goes on.
+    :param news: lines for the task's log, one per change.
+    :param warnings: the same, for what someone should look at.
+    """
+
+    verdict: Verdict
+    message: str = ""
+    news: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPolicy:
+    """The budgets of a wait.
+
+    :param deadline: seconds since the epoch (a wall clock, because a wait may resume in another process);
+        ``None`` for no deadline.
+    :param patience: seconds for which looks may fail without a break before the wait is given up.
+    :param grace: seconds for which a vendor may say that it does not know the run, as some do right after
+        the start.
+    """
+
+    deadline: float | None = None
+    patience: float = DEFAULT_PATIENCE
+    grace: float = DEFAULT_GRACE
+
+
+class Wait:
+    """One wait for one run. Does no I/O and reads no clock."""
+
+    def __init__(self, ref: RunRef, policy: WaitPolicy) -> None:
+        self.ref = ref
+        self.policy = policy
+        self.last: RemoteRun | None = None
+        self._failing_since: float | None = None
+        self._missing_since: float | None = None
+        self._failing_kind: TroubleKind | None = None
+        self._warned_of: set[str] = set()
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return seconds until the deadline, ``None`` if there is none."""
+        return None if self.policy.deadline is None else self.policy.deadline - now
+
+    def on_run(self, run: RemoteRun, now: float) -> Outcome:
+        """Take in what the vendor says about the run.
+
+        :param now: seconds since the epoch.
+        """
+        news = _changes(self.last, run)
+        warnings: tuple[str, ...] = ()
+        if self._failing_since is not None:
+            news = (f"The vendor answers again after {now - self._failing_since:.0f} s", *news)
+            self._failing_since = self._missing_since = self._failing_kind = None
+        if run.state is RunState.UNKNOWN and run.vendor_status not in self._warned_of:
+            self._warned_of.add(run.vendor_status)
+            warnings = (
+                f"Run {run.ref.run_id} has the status {run.vendor_status!r}, which is not known here; "
+                "taken as still going on",
+            )
+        self.last = run
+        if run.state.is_terminal:
+            return Outcome(Verdict.DONE, news=news, warnings=warnings)
+        return self._unless_late(now, news, warnings)
+
+    def on_trouble(self, trouble: Trouble, now: float) -> Outcome:
+        """Take in a look that failed.
+
+        :param now: seconds since the epoch.
+        """
+        first = trouble.kind is not self._failing_kind
+        self._failing_kind = trouble.kind
+        if self._failing_since is None:
+            self._failing_since = now
+        if trouble.kind is not TroubleKind.MISSING:
+            self._missing_since = None  # whoever does not answer has not said that there is no such run
+        elif self._missing_since is None:
+            self._missing_since = now
+        lasted = now - self._failing_since
+        run = f"run {self.ref.run_id}"
+        seen_well = self.last is not None
+        if trouble.kind is TroubleKind.WRONG or (trouble.kind is TroubleKind.CREDENTIAL and not seen_well):
+            return Outcome(Verdict.REFUSED, f"{trouble.message}. The {run} was left alone.")
+        if trouble.kind is TroubleKind.DEFECT:
+            return Outcome(
+                Verdict.GAVE_UP,
+                f"{trouble.message}. The {run} was left alone; a retry of the task follows it again.",
+            )
+        if self._missing_since is not None and now - self._missing_since >= self.policy.grace:
+            return Outcome(
+                Verdict.GONE,
+                f"The vendor has not known the {run} for {now - self._missing_since:.0f} s: {trouble.message}",
+            )
+        if lasted >= self.policy.patience:
+            return Outcome(
+                Verdict.GAVE_UP,
+                f"The vendor could not be asked for {lasted:.0f} s (the budget is {self.policy.patience:.0f} s): "
+                f"{trouble.message}. The {run} was left alone; a retry of the task follows it again.",
+            )
+        warnings = (f"Could not ask for {run}, going on: {trouble.message}",) if first else ()
+        return self._unless_late(now, (), warnings)
+
+    def on_clock(self, now: float) -> Outcome:
+        """Look at the clock alone.
+
+        :param now: seconds since the epoch.
+        """
+        return self._unless_late(now, (), ())
+
+    def _unless_late(self, now: float, news: tuple[str, ...], warnings: tuple[str, ...]) -> Outcome:
+        if self.policy.deadline is not None and now >= self.policy.deadline:
+            status = self.last.vendor_status if self.last else "not seen"
+            return Outcome(
+                Verdict.DEADLINE,
+                f"Run {self.ref.run_id} had not ended by its deadline (last status: {status})",
+                news,
+                warnings,
+            )
+        return Outcome(Verdict.GO_ON, news=news, warnings=warnings)
+
+
+def _changes(before: RemoteRun | None, run: RemoteRun) -> tuple[str, ...]:
+    lines = []
+    if before is None or before.vendor_status != run.vendor_status:
+        lines.append(f"Run {run.ref.run_id} is {run.vendor_status}")
+    known = {} if before is None else _keyed(before.steps)
+    done = sum(step.state.is_terminal for step in run.steps)
+    for key, step in _keyed(run.steps).items():
+        was = known.get(key)
+        if was is None and step.state is RunState.QUEUED:
+            continue
+        if was is None or was.vendor_status != step.vendor_status:
+            lines.append(f"Step {step.name} is {step.vendor_status} ({done} of {len(run.steps)} steps ended)")
+    return tuple(lines)
+
+
+def _keyed(steps: tuple[Step, ...]) -> dict[tuple[str, int], Step]:
+    """Tell steps of the same name apart by their order."""
+    keyed: dict[tuple[str, int], Step] = {}
+    for step in steps:
+        number = 0
+        while (step.name, number) in keyed:
+            number += 1
+        keyed[step.name, number] = step
+    return keyed

@@ -1,0 +1,68 @@
+"""``etlapis sandbox``: the vendors on localhost until Ctrl-C, with the Airflow connections to paste into a shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_etlapis.sandbox import VENDORS, sandbox_class
+from airflow_provider_etlapis.sandbox.clock import Clock
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+
+def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command; the parsed arguments carry it as ``args.run``."""
+    parser = subparsers.add_parser(
+        "sandbox",
+        help="serve the vendors' APIs on localhost",
+        description="Serve the vendors' APIs on 127.0.0.1 until Ctrl-C; prints the connections to export.",
+    )
+    parser.add_argument(
+        "--vendor",
+        action="append",
+        choices=sorted(VENDORS),
+        help="serve only this vendor (may be repeated; default: all)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of the first vendor, the next takes the next; 0: free ones"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="vendor seconds per real second (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code."""
+    stopped = threading.Event()
+
+    def stop(*_: Any) -> None:
+        stopped.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with ExitStack() as sandboxes:
+            clock = Clock(speed=args.speed)
+            for index, vendor in enumerate(args.vendor or sorted(VENDORS)):
+                port = args.port + index if args.port else 0
+                try:
+                    sandbox = sandboxes.enter_context(sandbox_class(vendor)(port=port, clock=clock))
+                except OSError as error:
+                    print(f"Cannot serve {vendor} on port {port}: {error}", file=sys.stderr)
+                    return 1
+                value = shlex.quote(json.dumps(sandbox.connection()))
+                print(f"export AIRFLOW_CONN_{vendor.upper()}_DEFAULT={value}", flush=True)
+            print("Serving; Ctrl-C stops it.", file=sys.stderr, flush=True)
+            stopped.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0

@@ -1,0 +1,44 @@
+"""Sensor for Celery Director."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_etlapis.sensors.base import RemoteRunSensor
+
+if TYPE_CHECKING:
+    from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+    from airflow_provider_etlapis.runs.model import RunRef
+
+
+class CeleryDirectorWorkflowSensor(RemoteRunSensor):
+    """Waits until a Celery Director run, whoever started it, has ended well.
+
+    :param workflow_id: UUID of the run.
+    :param celery_director_conn_id: id of the Airflow connection.
+
+    Further parameters: see :class:`~airflow_provider_etlapis.sensors.base.RemoteRunSensor`.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "celery_director_conn_id")
+    ui_color = "#dcefe4"
+    conn_id_field = "celery_director_conn_id"
+
+    def __init__(
+        self, *, workflow_id: str, celery_director_conn_id: str = "celery_director_default", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.celery_director_conn_id = celery_director_conn_id
+
+    @classmethod
+    def hook_class(cls) -> type[CeleryDirectorHook]:
+        """Return the vendor's hook class."""
+        from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+
+        return CeleryDirectorHook
+
+    def ref(self) -> RunRef:
+        """Return the run to wait for."""
+        return self.hook_class().ref(self.workflow_id)

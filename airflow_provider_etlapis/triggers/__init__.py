@@ -1,0 +1,1 @@
+"""Triggers: deferred waits for remote runs."""

@@ -1,0 +1,189 @@
+"""A deferred wait for one remote run, of any vendor.
+
+It does not poll: it registers its run with the watcher of its connection, which asks for many runs at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_etlapis.exceptions import EtlApiError
+from airflow_provider_etlapis.metrics import Meter
+from airflow_provider_etlapis.runs.logs import tell_log
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
+from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
+from airflow_provider_etlapis.triggers.guard import is_followed_by_another
+from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
+from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
+
+_KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
+
+
+class RemoteRunTrigger(BaseTrigger):
+    """Waits until a remote run has ended, its deadline has passed, or waiting is given up.
+
+    All arguments are plain JSON and hold no secret: Airflow keeps them in its database as they are. Arguments of
+    other releases are accepted, so that a wait survives an upgrade.
+
+    :param hook: dotted path of the vendor's hook class.
+    :param conn_id: id of the Airflow connection.
+    :param ref: the run, as :meth:`~airflow_provider_etlapis.runs.model.RunRef.to_json` gives it.
+    :param poll_interval: seconds between two looks.
+    :param deadline: seconds since the epoch, ``None`` for none.
+    :param patience: seconds for which looks may fail without a break.
+    :param cancel_on_kill: cancel the run when a person ends the task.
+    :param owned: whether the task started the run; another's run is never cancelled.
+    :param singly: read the run on its own at each look, with its steps.
+    :param with_log: copy new lines of the run's log into the task's at each look.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: str,
+        conn_id: str,
+        ref: Mapping[str, Any],
+        poll_interval: float = 30.0,
+        deadline: float | None = None,
+        patience: float = DEFAULT_PATIENCE,
+        cancel_on_kill: bool = True,
+        owned: bool = True,
+        singly: bool = False,
+        with_log: bool = False,
+        **others: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
+        self.hook = hook
+        self.conn_id = conn_id
+        self.ref = RunRef.from_json(ref)
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.patience = patience
+        self.cancel_on_kill = cancel_on_kill
+        self.owned = owned
+        self.singly = singly
+        self.with_log = with_log
+        self._others = others
+        self._fired = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                **self._others,
+                "hook": self.hook,
+                "conn_id": self.conn_id,
+                "ref": self.ref.to_json(),
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "patience": self.patience,
+                "cancel_on_kill": self.cancel_on_kill,
+                "owned": self.owned,
+                "singly": self.singly,
+                "with_log": self.with_log,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "state"}``."""
+        wait = Wait(self.ref, WaitPolicy(self.deadline, self.patience))
+        try:
+            outcome = await self._end_of(wait)
+        except asyncio.CancelledError:
+            if not KILLS_ARE_TOLD:
+                await self._on_cancelled()
+            raise
+        self._fired = True
+        # Nothing may be awaited after this: Airflow then cancels the coroutine as if a person had ended the task.
+        yield TriggerEvent(  # type: ignore[no-untyped-call]  # Airflow's class is not typed
+            {
+                "status": outcome.verdict.value,
+                "message": outcome.message,
+                "ref": self.ref.to_json(),
+                "owned": self.owned,
+                "deadline": self.deadline,
+                "state": wait.last.state.value if wait.last else None,
+            }
+        )
+
+    async def _end_of(self, wait: Wait) -> Outcome:
+        """Return how the wait has ended."""
+        watcher = watcher_of(self.hook, self.conn_id)
+        place = watcher.subscribe(self.ref, self.poll_interval, singly=self.singly, with_log=self.with_log)
+        try:
+            outcome = self._told(wait.on_clock(time.time()))
+            while outcome.verdict is Verdict.GO_ON:
+                left = wait.seconds_left(time.time())
+                update = await place.next(None if left is None else max(0.0, left))
+                now = time.time()
+                if update is None:
+                    outcome = wait.on_clock(now)
+                elif isinstance(update, RemoteRun):
+                    outcome = wait.on_run(update, now)
+                elif isinstance(update, Trouble):
+                    outcome = wait.on_trouble(update, now)
+                else:
+                    tell_log(self.log, update.lines)
+                    continue
+                self._told(outcome)
+        finally:
+            watcher.unsubscribe(place)
+        return outcome
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        for line in outcome.news:
+            self.log.info(line)
+        for line in outcome.warnings:
+            self.log.warning(line)
+        return outcome
+
+    async def on_kill(self) -> None:
+        """Cancel the run because a person ended the task (Airflow 3.3 and later).
+
+        Airflow 3.3 also calls this when the trigger only moves to another triggerer, and when the task was
+        cleared and its next try follows the same run already: the guard tells.
+        """
+        if self._fired or not self.owned:
+            return
+        if not self.cancel_on_kill:
+            self.log.info("The task was ended; run %s goes on (cancel_on_kill=False)", self.ref.run_id)
+            return
+        try:
+            async with asyncio.timeout(_KILL_TIMEOUT):
+                if await is_followed_by_another(self.task_instance, self.ref):
+                    self.log.info("Run %s is still followed, it goes on", self.ref.run_id)
+                    return
+                await self._cancel()
+        except TimeoutError:
+            self.log.warning("Cancelling run %s took too long, it may go on", self.ref.run_id)
+
+    async def _on_cancelled(self) -> None:
+        """Find out, before Airflow 3.3, whether a person is behind the end of this coroutine; then as :meth:`on_kill`.
+
+        The triggerer that ends, restarts or gives the trigger away cancels it just so: the task is deferred then.
+        """
+        unknown = self.task_instance is None  # as in `dag.test()`
+        if unknown or not self.cancel_on_kill or timed_out(self.task_instance, self.deadline, time.time()):
+            return
+        await self.on_kill()
+
+    async def _cancel(self) -> None:
+        async with hook_class(self.hook)(self.conn_id) as hook:
+            try:
+                await hook.aclient()
+                if not hook.capabilities.cancel:
+                    self.log.warning("Run %s goes on. %s", self.ref.run_id, hook.capabilities.cancel_note)
+                    return
+                report = await hook.cancel_run.aio(self.ref)
+            except EtlApiError as error:
+                self.log.warning("Cancelling run %s failed, it may go on: %s", self.ref.run_id, error)
+            else:
+                self.log.info("Cancelling: %s", report.note)
+                if report.asked:
+                    Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")

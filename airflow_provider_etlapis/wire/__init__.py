@@ -1,0 +1,1 @@
+"""HTTP for every vendor: requests as values, one retry policy, two clients. Knows no vendor and no Airflow."""

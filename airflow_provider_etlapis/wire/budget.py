@@ -1,0 +1,56 @@
+"""How many requests one connection may send: a token bucket per minute, and one pause for all after a 429."""
+
+from __future__ import annotations
+
+
+class RequestBudget:
+    """A token bucket shared by all requests of one connection in one process. The clock is an argument.
+
+    :param per_minute: requests a minute on average; ``None`` sets no limit.
+    :param burst: requests that may go at once after a quiet time; a tenth of ``per_minute`` by default.
+    """
+
+    def __init__(self, per_minute: float | None = None, burst: float | None = None) -> None:
+        if per_minute is not None and per_minute <= 0:
+            raise ValueError(f"requests per minute must be above 0, not {per_minute}")
+        self.per_minute = per_minute
+        self._size = max(1.0, burst if burst is not None else (per_minute or 0) / 10)
+        self._tokens = self._size
+        self._filled_at: float | None = None
+        self._paused_until = 0.0
+        self.pauses = 0
+        """How often everything was stopped: places given out before the last time are void."""
+
+    def reserve(self, now: float) -> float:
+        """Take one request from the budget.
+
+        :param now: monotonic seconds.
+        :returns: seconds to wait before sending it; 0 if it may go at once. Each caller gets a place of its
+            own in the queue, so waiting callers do not all go at the same moment.
+        """
+        pause = max(0.0, self._paused_until - now)
+        if self.per_minute is None:
+            return pause
+        per_second = self.per_minute / 60.0
+        if self._filled_at is None:
+            self._filled_at = now
+        elapsed = max(0.0, now - self._filled_at)
+        self._tokens = min(self._size, self._tokens + elapsed * per_second)
+        self._filled_at = max(now, self._filled_at)
+        self._tokens -= 1.0
+        if self._tokens >= 0:
+            return pause
+        # The queue moves on from the last filling, which lies ahead while everything is stopped.
+        return max(pause, self._filled_at - now - self._tokens / per_second)
+
+    def pause(self, seconds: float, now: float) -> None:
+        """Stop all requests of the connection for a while, and go on afterwards without a burst.
+
+        Whoever waits for a place that was given out before takes a new one.
+        """
+        self.pauses += 1
+        self._paused_until = max(self._paused_until, now + max(0.0, seconds))
+        if self.per_minute is not None:
+            # The bucket is as if it had just run dry when the pause ends, and nobody had a place.
+            self._tokens = 0.0
+            self._filled_at = max(self._filled_at or now, self._paused_until)

@@ -1,0 +1,184 @@
+"""One request to a vendor as a value, together with the parser of its answer.
+
+An endpoint is a method that returns a :class:`Call`; which client sends it, and when again, is not its business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from airflow_provider_etlapis.wire.errors import MalformedAnswerError
+
+T = TypeVar("T")
+U = TypeVar("U")
+Scalar = str | int | float | bool
+Query = Mapping[str, Scalar | Sequence[Scalar] | None]
+
+
+class _Nothing:
+    """The type of :data:`NO_BODY`: told apart from JSON null."""
+
+    def __repr__(self) -> str:
+        return "NO_BODY"
+
+
+NO_BODY = _Nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, whole, in the vocabulary shared by both clients. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body as text, by the charset that the server named, UTF-8 otherwise."""
+        content_type = self.headers.get("content-type", "")
+        charset = content_type.partition("charset=")[2].partition(";")[0].strip().strip("\"'") or "utf-8"
+        try:
+            return self.body.decode(charset, "replace")
+        except (LookupError, ValueError):  # no such charset, or one that is none for bodies
+            return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON.
+
+        :raises MalformedAnswerError: on an empty body, an HTML page, or JSON that ends too early.
+        """
+        if not self.body.strip():
+            raise MalformedAnswerError("an empty body where JSON was due", status=self.status)
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            what = "JSON that is cut off or damaged"
+            if self.body.lstrip()[:1] == b"<":
+                what = "an HTML page where JSON was due (a proxy or a login page?)"
+            raise MalformedAnswerError(what, status=self.status) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes over the wire. The URL is absolute and encoded; secrets live in the headers only."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    read_timeout: float | None = None
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        """Return the same request with these headers set."""
+        return replace(self, headers={**self.headers, **headers})
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request to the vendor's API and the parser of its answer.
+
+    :param method: HTTP method.
+    :param path: path below the connection's base URL, every variable part encoded by :func:`segment`.
+    :param parse: makes the result of a good answer; raises ``MalformedAnswerError`` on a wrong shape.
+    :param query: query parameters; ``None`` values are left out, sequences are repeated, booleans are
+        ``true`` and ``false``.
+    :param json: body, encoded as JSON with its content type; :data:`NO_BODY` sends none.
+    :param headers: further headers.
+    :param idempotent: whether sending it twice is as good as once. Reads are; a start is not, and is
+        never repeated once it may have reached the server.
+    :param passing: further statuses that this vendor uses for passing faults, such as 500.
+    :param accepted: statuses beyond 2xx that go to the parser instead of becoming an error.
+    :param read_timeout: seconds to wait for the answer, where the connection's value is too short.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Response], T]
+    query: Query = field(default_factory=dict)
+    json: Any = NO_BODY
+    headers: Mapping[str, str] = field(default_factory=dict)
+    idempotent: bool = True
+    passing: frozenset[int] = frozenset()
+    accepted: frozenset[int] = frozenset()
+    read_timeout: float | None = None
+
+    def request(self, base_url: str, headers: Mapping[str, str]) -> Request:
+        """Return the request for a base URL, without credentials."""
+        url = f"{base_url.rstrip('/')}/{self.path.lstrip('/')}"
+        query = [
+            (name, _spelled(item))
+            for name, value in self.query.items()
+            if value is not None
+            for item in (value if isinstance(value, Sequence) and not isinstance(value, str) else (value,))
+        ]
+        if query:
+            url = f"{url}?{urlencode(query, quote_via=quote)}"
+        body = None
+        named = {"Accept": "application/json", **headers}
+        if self.json is not NO_BODY:
+            body = json.dumps(self.json, allow_nan=False).encode()
+            named["Content-Type"] = "application/json"
+        return Request(self.method, url, {**named, **self.headers}, body, self.read_timeout)
+
+    def map(self, change: Callable[[T], U]) -> Call[U]:
+        """Return the same request with its result changed."""
+        return Call(
+            self.method,
+            self.path,
+            lambda response: change(self.parse(response)),
+            self.query,
+            self.json,
+            self.headers,
+            self.idempotent,
+            self.passing,
+            self.accepted,
+            self.read_timeout,
+        )
+
+    def describe(self) -> str:
+        """Name the request for messages: method and path, nothing that could be secret."""
+        return f"{self.method} /{self.path.lstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a listing, and the call for the next one, if there is a next one."""
+
+    items: Sequence[T]
+    following: Call[Page[T]] | None = None
+
+
+def segment(value: object) -> str:
+    """Return a value encoded as exactly one path segment.
+
+    :raises ValueError: if it is empty or a relative step, which would name another resource.
+    """
+    text = str(value)
+    if not text.strip() or text in {".", ".."}:
+        raise ValueError(f"an id or a name is needed for the path of the request, not {text!r}")
+    return quote(text, safe="")
+
+
+def json_object(response: Response) -> dict[str, Any]:
+    """Parse an answer that must be a JSON object."""
+    value = response.json()
+    if not isinstance(value, dict):
+        raise MalformedAnswerError(f"JSON {type(value).__name__} where an object was due", status=response.status)
+    return value
+
+
+def json_array(response: Response) -> list[dict[str, Any]]:
+    """Parse an answer that must be a JSON array of objects."""
+    value = response.json()
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise MalformedAnswerError("JSON that is no array of objects", status=response.status)
+    return value
+
+
+def _spelled(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,100 @@
+"""What can go wrong on the wire, one class per situation; each knows whether the same request may work later."""
+
+from __future__ import annotations
+
+
+class WireError(Exception):
+    """Base of everything that a request can end in, other than an answer.
+
+    :param message: what happened, redacted, ready for a log.
+    :param sent: whether the request may have reached the server. ``False`` only where it surely did not.
+    :param status: HTTP status code of the answer, if there was one.
+    :param retry_after: seconds that the server asked to wait, if it did.
+    """
+
+    transient = False
+    """Whether the same request may well succeed a little later, with nothing changed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.status = status
+        self.retry_after = retry_after
+
+
+class UnreachableError(WireError):
+    """No whole answer came: connection refused or reset, name not found, TLS failure, timeout."""
+
+    transient = True
+
+
+class MalformedAnswerError(WireError):
+    """An answer with a good status that is not what the API promises: HTML, half a JSON body, nothing at all."""
+
+    transient = True
+
+
+class StatusError(WireError):
+    """The server answered with a status that is not a success."""
+
+
+class BadRequestError(StatusError):
+    """4xx without a class of its own (400, 405, 415, 422...): the request itself is at fault."""
+
+
+class UnauthorizedError(StatusError):
+    """401: the credential is missing, wrong or expired."""
+
+
+class ForbiddenError(StatusError):
+    """403: the credential is known and lacks the right."""
+
+
+class NotFoundError(StatusError):
+    """404 or 410: no such thing, or not visible to this credential."""
+
+
+class ConflictError(StatusError):
+    """409: the thing is in a state that excludes the request, such as already running."""
+
+
+class RateLimitedError(StatusError):
+    """429: too many requests; refused before anything was done."""
+
+    transient = True
+
+
+class ServerFaultError(StatusError):
+    """5xx, or a status that the vendor uses like one: it or a proxy failed; what was asked may have been done."""
+
+    transient = True
+
+
+class RedirectedError(StatusError):
+    """3xx: redirects are not followed, because the credential headers would go along."""
+
+
+_BY_STATUS: dict[int, type[StatusError]] = {
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: NotFoundError,
+    429: RateLimitedError,
+}
+
+
+def status_error_class(status: int) -> type[StatusError]:
+    """Return the class for an HTTP status that is not a success."""
+    if 300 <= status < 400:
+        return RedirectedError
+    if status >= 500:
+        return ServerFaultError
+    return _BY_STATUS.get(status, BadRequestError)

@@ -1,0 +1,85 @@
+"""What is tried again, and after how long: an immutable value that answers questions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_provider_etlapis.wire.call import Call
+from airflow_provider_etlapis.wire.errors import RateLimitedError, ServerFaultError, WireError
+
+PASSING_STATUSES = frozenset({502, 503, 504})
+LONGEST_RETRY_AFTER = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long one request is tried.
+
+    :param retries: tries after the first one.
+    :param base: seconds, upper bound of the first delay; it doubles with each try (full jitter).
+    :param cap: seconds, upper bound of any delay of our own choosing.
+    """
+
+    retries: int = 4
+    base: float = 0.5
+    cap: float = 30.0
+
+    def delay(
+        self, call: Call[Any], error: WireError, attempt: int, draw: Callable[[], float] = random.random
+    ) -> float | None:
+        """Return seconds to wait before the next try, or ``None`` if there is none.
+
+        :param attempt: number of the try that failed, from 0.
+        :param draw: a number in [0, 1), for the jitter.
+        """
+        if attempt >= self.retries or not self.may_repeat(call, error):
+            return None
+        backoff = min(self.cap, self.base * 2.0 ** min(attempt, 60)) * draw()
+        if error.retry_after is None:
+            return backoff
+        return min(error.retry_after, LONGEST_RETRY_AFTER) + self.base * draw()
+
+    @staticmethod
+    def may_repeat(call: Call[Any], error: WireError) -> bool:
+        """Say whether this request may be sent again after this error.
+
+        Whatever is not idempotent (a start) is sent again only where it surely had no effect: it never left,
+        or it was refused by the rate limit.
+        """
+        if not error.sent or isinstance(error, RateLimitedError):
+            return True
+        if not call.idempotent:
+            return False
+        if error.status is not None and error.status in call.passing:
+            return True
+        if isinstance(error, ServerFaultError):
+            return error.status in PASSING_STATUSES
+        return error.transient
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """Read a Retry-After header in either of its forms.
+
+    :param value: the header: seconds, or an HTTP date; anything else counts as absent.
+    :param now: seconds since the epoch.
+    :returns: seconds from now, from 0 to 300.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            return None
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    if seconds != seconds:  # NaN has no order
+        return None
+    return max(0.0, min(seconds, LONGEST_RETRY_AFTER))

@@ -1,0 +1,32 @@
+"""Fixtures that are there for every test; what starts processes does so on first use only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+# These machines are noisy: no property is about time.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
+
+pytest_plugins = ["tests.support.stack", "tests.support.director", "tests.support.airflow_2"]
+
+# Two workers run the tests. What a group shares, such as a real Airflow, is made once; each group has one of its own.
+# The first group that a test needs a fixture of is the test's.
+GROUPS = {
+    "airflow 2": {"airflow_2", "airflow_2_stack"},
+    "airflow with a real director": {"director", "director_as_published"},
+    "airflow": {"airflow_stack", "browser", "chromium"},
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one stack in one worker, and those that start a whole demo together."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        found = [group for group, shared in GROUPS.items() if fixtures & shared]
+        if found:
+            item.add_marker(pytest.mark.xdist_group(found[0]))
+        elif item.path.name == "test_demo_command.py":
+            item.add_marker(pytest.mark.xdist_group("demo"))

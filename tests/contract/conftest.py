@@ -1,0 +1,144 @@
+"""Every vendor in both modes: the suite asks for fixtures and never for a vendor's name."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.runs.model import RunRef
+from airflow_provider_etlapis.sandbox.faults import Fault
+from airflow_provider_etlapis.sandbox.lives import Life
+from airflow_provider_etlapis.sandbox.server import VendorSandbox
+from tests.contract.row import Row
+from tests.contract.rows import ROWS
+from tests.support.airflow_context import task_log
+from tests.support.rehearsal import Rehearsal
+
+__all__ = ["task_log"]  # a fixture, made elsewhere
+
+GATEWAY_SECRET = "gw-7f3e-not-for-logs"
+
+SHORT = Life(duration=0.12)
+BAD = Life(duration=0.06, outcome="error", error_text="disk quota exceeded on node 7")
+LONG = Life(duration=3600.0)
+"""Goes on until the test lets the sandbox's clock run over it."""
+
+FAST = 0.02
+"""Seconds between two looks."""
+
+
+@pytest.fixture(params=ROWS, ids=[row.vendor for row in ROWS])
+def row(request: pytest.FixtureRequest) -> Row:
+    """One vendor."""
+    found: Row = request.param
+    return found
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "deferrable"])
+def deferrable(request: pytest.FixtureRequest) -> bool:
+    """Who waits: the worker, or the triggerer."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def sandbox(row: Row, monkeypatch: pytest.MonkeyPatch) -> Iterator[VendorSandbox]:
+    """The vendor on localhost, known to Airflow under the default connection of its hook."""
+    with row.sandbox() as running:
+        connect(monkeypatch, row, running)
+        yield running
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, row: Row, sandbox: VendorSandbox, **extra: Any) -> dict[str, Any]:
+    """Make the sandbox the vendor's default connection. No request is repeated by the wire unless a test asks."""
+    connection = sandbox.connection()
+    quick = {
+        "retries": 0,
+        "requests_per_minute": 60_000,
+        "secret_headers": json.dumps({"X-Gateway-Key": GATEWAY_SECRET}),
+    }
+    connection["extra"] = {**connection.get("extra", {}), **quick, **extra}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{row.hook.default_conn_name.upper()}", json.dumps(connection))
+    return connection
+
+
+@dataclass
+class Stage:
+    """One vendor, and tasks that run against it."""
+
+    row: Row
+    sandbox: VendorSandbox
+    deferrable: bool
+
+    def task(self, task_id: str = "run", *, keeps_state: bool = True, **arguments: Any) -> Rehearsal:
+        """Return a task instance of the vendor's operator."""
+        return Rehearsal(self.operator(task_id, **arguments), keeps_state=keeps_state)
+
+    def operator(self, task_id: str = "run", **arguments: Any) -> Callable[[], RemoteRunOperator]:
+        """Return what makes the vendor's operator."""
+        wanted = {
+            "task_id": task_id,
+            "deferrable": self.deferrable,
+            "poll_interval": FAST,
+            "retries": 3,
+            **self.row.inputs[0],
+            **arguments,
+        }
+        return lambda: self.row.operator(**wanted)
+
+    def sensor(self, ref: RunRef, **arguments: Any) -> Rehearsal:
+        """Return a task instance of the vendor's sensor."""
+        wanted = {
+            "task_id": "sense",
+            "deferrable": self.deferrable,
+            "poke_interval": FAST,
+            "timeout": 20.0,
+            **arguments,
+        }
+        return Rehearsal(lambda: self.row.sensor(ref, **wanted))
+
+    def somebody_elses_run(self, life: Life) -> RunRef:
+        """Start a run that no task waits for."""
+        self.sandbox.plan(life)
+        manifest = self.task("elsewhere", wait_for_completion=False).run()
+        return self.row.ref_of(manifest)
+
+    def strike(self, fault: Fault) -> Callable[[], None]:
+        """Return what injects a fault when a task makes its run known: from then on, only looks are asked."""
+
+        def inject() -> None:
+            self.sandbox.inject(fault)
+
+        return inject
+
+    def end_all(self) -> None:
+        """Let every run come to its scripted end."""
+        self.sandbox.clock.advance(2 * LONG.duration)
+
+    def asked_since(self, moment: float) -> list[Any]:
+        """Return the requests since a moment of the monotonic clock."""
+        return [record for record in self.sandbox.ledger.requests if record.monotonic >= moment]
+
+
+@pytest.fixture
+def stage(row: Row, sandbox: VendorSandbox, deferrable: bool) -> Stage:
+    """One vendor in one mode."""
+    return Stage(row, sandbox, deferrable)
+
+
+@pytest.fixture
+def deferred_stage(row: Row, sandbox: VendorSandbox) -> Stage:
+    """One vendor, deferrable."""
+    return Stage(row, sandbox, True)
+
+
+@pytest.fixture(autouse=True)
+def _no_test_takes_long() -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < 60, "a contract test is to take seconds, not minutes, on a busy machine too"

@@ -1,0 +1,81 @@
+"""A person ends the task: what is ours is cancelled, what is not ours never is."""
+
+from __future__ import annotations
+
+from tests.contract.conftest import LONG, Stage
+from tests.support.airflow_context import TaskLog
+
+
+def test_a_task_that_a_person_ends_cancels_its_run(stage: Stage, task_log: TaskLog) -> None:
+    stage.sandbox.plan(LONG)
+
+    stage.task().kill()
+
+    if stage.row.hook.capabilities.cancel:
+        assert len(stage.sandbox.ledger.cancels) == 1
+        assert stage.sandbox.ledger.live_runs() == []
+    else:
+        assert len(stage.sandbox.ledger.live_runs()) == 1
+        assert stage.row.hook.capabilities.cancel_note in task_log.text
+
+
+def test_a_task_that_a_person_ends_leaves_its_run_if_told_so(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+
+    stage.task(cancel_on_kill=False).kill()
+
+    assert stage.sandbox.ledger.cancels == []
+    assert len(stage.sandbox.ledger.live_runs()) == 1
+
+
+def test_a_retry_that_a_person_ends_cancels_the_run_that_it_follows(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+    task = stage.task()
+    task.lose_process()
+
+    task.retry().kill()
+
+    assert len(stage.sandbox.ledger.cancels) == int(stage.row.hook.capabilities.cancel)
+    assert len(stage.sandbox.ledger.starts) == 1
+
+
+def test_a_run_that_has_ended_already_is_not_cancelled_after_the_fact(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+    task = stage.task()
+    task.lose_process()
+    stage.end_all()
+    operator = stage.row.operator(task_id="run", **stage.row.inputs[0])
+    operator._following = stage.row.ref_of(task.ti.xcoms["remote_run"])
+
+    operator.on_kill()
+
+    assert all(not run.is_live(stage.sandbox.clock.now()) for run in stage.sandbox.ledger.runs)
+    assert [run.cancelled_at for run in stage.sandbox.ledger.runs] == [None]
+
+
+def test_a_trigger_that_moves_to_another_triggerer_leaves_the_run_and_goes_on_waiting(deferred_stage: Stage) -> None:
+    deferred_stage.sandbox.plan(LONG)
+    task = deferred_stage.task()
+    task.ti.on_push = lambda key: None
+
+    import threading
+
+    threading.Timer(0.3, deferred_stage.end_all).start()
+    manifest = task.move_trigger()
+
+    assert manifest["state"] == "succeeded"
+    assert deferred_stage.sandbox.ledger.cancels == []
+    assert len(deferred_stage.sandbox.ledger.starts) == 1
+
+
+def test_a_cancel_that_the_vendor_does_not_answer_is_said_and_hides_nothing(stage: Stage, task_log: TaskLog) -> None:
+    from airflow_provider_etlapis.sandbox.faults import Fault
+
+    stage.sandbox.plan(LONG)
+    task = stage.task()
+    stage.sandbox.inject(Fault("cancel", "status", status=500, times=None))
+
+    task.kill()
+
+    if stage.row.hook.capabilities.cancel:
+        assert "may go on" in task_log.text

@@ -1,0 +1,40 @@
+"""No module of ours makes Airflow, or anything else, warn of something deprecated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import importlib, pkgutil, sys, warnings
+
+found = []
+
+def show(message, category, filename, lineno, file=None, line=None):
+    if "airflow_provider_etlapis" in filename and issubclass(category, (DeprecationWarning, FutureWarning)):
+        found.append(f"{filename}:{lineno} {category.__name__}: {message}")
+
+warnings.simplefilter("always")
+warnings.showwarning = show
+import airflow_provider_etlapis as package
+
+for module in pkgutil.walk_packages(package.__path__, "airflow_provider_etlapis."):
+    if ".director_home." not in module.name and not module.name.endswith("webserver_config"):
+        importlib.import_module(module.name)
+from airflow.providers_manager import ProvidersManager
+
+known = ProvidersManager().hooks
+from airflow_provider_etlapis.connection_forms import FORMS
+
+for form in FORMS:
+    assert known[form.conn_type].hook_name == form.hook_name, form.conn_type
+    ProvidersManager().field_behaviours
+print("\\n".join(["FOUND", *found]))
+"""
+
+
+def test_importing_all_modules_and_discovering_the_provider_warns_of_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.partition("FOUND")[2].split("\n")[1:-1] == []
