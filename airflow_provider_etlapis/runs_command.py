@@ -35,6 +35,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = _action(actions, "list", _list, "list the newest runs", of_one_run=False)
     listing.add_argument("--limit", type=_positive, default=20, help="how many (default: %(default)s)")
+    listing.add_argument(
+        "--of",
+        type=_name_and_value,
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="of one thing only, in the vendor's words: flow_id=12345 (Etlworks), project=shop name=ETL (Celery "
+        "Director), flow_name=Sales run_profile_name=default (DataWORQ), workspace_id=300 (Meiro), project_id=98 "
+        "job_id=210 (WebRobot)",
+    )
     showing = _action(actions, "show", _show, "show one run with its steps and its error")
     cancelling = _action(actions, "cancel", _cancel, "cancel a run")
     logging = _action(actions, "logs", _logs, "print the end of a run's log")
@@ -70,6 +79,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not (name and found and value):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, not {text!r}")
+    return name, value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -132,7 +148,7 @@ def hook_of(conn_id: str) -> RemoteRunHook:
 
 
 def _list(hook: RemoteRunHook, args: argparse.Namespace) -> int:
-    runs = hook.recent_runs(args.limit)
+    runs = hook.recent_runs(args.limit, dict(args.of) if args.of else None)
     if args.json:
         _print_json(args.out, [_as_json(found) for found in runs])
         return 0
@@ -181,9 +197,11 @@ def _logs(hook: RemoteRunHook, args: argparse.Namespace) -> int:
         _follow_log(hook, ref, args)
         return 0
     lines = hook.read_log_tail(ref, args.lines)
+    if not lines:
+        _tell(f"The vendor shows no log of run {ref.run_id}")
     if args.json:
         _print_json(args.out, {"run_id": ref.run_id, "lines": list(lines)})
-    else:
+    elif lines:
         print(*lines, sep="\n", file=args.out)
     return 0
 

@@ -131,16 +131,33 @@ def test_logs_prints_the_end_of_a_log_or_says_that_there_is_none(
     assert (code, len(out.splitlines())) == (0, 2)
     followed = runs("logs", run.id, "--follow")[1].splitlines()
     assert followed[-2:] == out.splitlines()
+    waiting = dataworq.seed_run(life=LONG)
+    code, out, told = runs("logs", waiting.id)
+    assert (code, out) == (0, "")
+    assert f"no log of run {waiting.id}" in told
     other = etlapis_sandbox.celery_director(conn_id="other")
     code, out, told = runs("logs", other.seed_run().id, conn_id="other")
     assert (code, out) == (1, "")
     assert "no logs" in told
 
 
-def test_list_where_the_vendor_cannot_says_so(runs: Runs, dataworq: DataworqSandbox) -> None:
+def test_list_of_one_thing_shows_its_runs_alone(runs: Runs, dataworq: DataworqSandbox) -> None:
+    dataworq.seed_run(flow="CubeRefresh")
+    wanted = dataworq.seed_run(flow="SalesLoad")
+    code, out, _ = runs("list", None, "--json", "--of", "flow_name=SalesLoad", "run_profile_name=default")
+    assert (code, [row["run_id"] for row in json.loads(out)]) == (0, [wanted.id])
+    code, out, told = runs("list", None, "--of", "flow=SalesLoad")
+    assert (code, out) == (1, "")
+    assert "flow_name and run_profile_name" in told
+    with pytest.raises(SystemExit):
+        runs("list", None, "--of", "SalesLoad")
+
+
+def test_list_where_the_credential_may_not_says_what_may_be_named(runs: Runs, etlapis_sandbox: SandboxFactory) -> None:
+    etlapis_sandbox.etlworks(conn_id="shop", role="operator")
     code, out, told = runs("list")
     assert (code, out) == (1, "")
-    assert "cannot be listed" in told
+    assert "name a flow by flow_id" in told
 
 
 @pytest.mark.parametrize(

@@ -348,11 +348,12 @@ class RemoteRunHook(BaseHook):
         raise InvalidInputError(f"runs of {ref.vendor} cannot be waited for by what they run")
 
     @endpoint
-    def recent_runs(self, limit: int) -> Program[list[RemoteRun]]:
-        """Return the newest runs, newest first.
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the newest runs, newest first, whoever started them; without steps and logs.
 
         :param limit: how many at most.
-        :raises NotOfferedError: if the vendor's API cannot list them.
+        :param of: the thing whose runs are wanted, named as for :meth:`runs_of`; ``None`` for all that is seen.
+        :raises NotOfferedError: if the vendor's API, or this credential, cannot list them; it says what to use.
         """
         yield from ()
         raise NotOfferedError(f"{self.form.hook_name}: the newest runs cannot be listed; name one by its id")

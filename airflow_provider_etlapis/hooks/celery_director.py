@@ -312,10 +312,22 @@ class CeleryDirectorHook(RemoteRunHook):
         return found
 
     @endpoint
-    def recent_runs(self, limit: int) -> Program[list[RemoteRun]]:
-        """Return the newest runs, without their steps."""
-        rows = yield from self.list_workflows.plan(per_page=limit, with_payload=False)
-        return [self._run_of(row) for row in rows]
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the newest runs, without their steps; of one definition by the server's newest 20,000 runs.
+
+        :param of: ``{"project", "name"}``.
+        """
+        if of is None:
+            rows = yield from self.list_workflows.plan(per_page=limit, with_payload=False)
+            return [self._run_of(row) for row in rows]
+        fullname = "{project}.{name}".format_map(named(of, ("project", "name")))
+        found: list[RemoteRun] = []
+        for page in range(1, _MOST_PAGES + 1):
+            rows = yield from self.list_workflows.plan(_PAGE, page, with_payload=False)
+            found += [self._run_of(row) for row in rows if row["fullname"] == fullname]
+            if len(rows) < _PAGE or len(found) >= limit:
+                break
+        return found[:limit]
 
     @endpoint
     def list_shared(self, since: float) -> Program[list[Workflow]]:

@@ -33,7 +33,7 @@ from airflow_provider_etlapis.hooks.dataworq_jobs import (
 )
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.values import moment_of_millis, named
-from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState
+from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
 from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.auth import Auth, AuthFlow, HeaderAuth
@@ -277,6 +277,17 @@ class DataworqHook(RemoteRunHook):
         jobs = (yield from self.list_shared.plan(since)) if shared is None else shared
         # One that ended between both lists comes twice, its end last.
         return list({job["id"]: run_of(job) for job in jobs if job.get("jobName") == name}.values())
+
+    @endpoint
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the newest jobs that the two lists show: 100 active ones, and 100 that have ended.
+
+        :param of: ``{"flow_name", "run_profile_name"}``.
+        """
+        if of is not None:
+            return newest_first((yield from self.runs_of.plan(of, 0.0)), limit)
+        jobs = yield from self.list_shared.plan(0.0)
+        return newest_first({job["id"]: run_of(job) for job in jobs}.values(), limit)
 
     @endpoint
     def cancel_run(self, ref: RunRef) -> Program[CancelReport]:

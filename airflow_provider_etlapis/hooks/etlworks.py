@@ -19,6 +19,7 @@ from airflow_provider_etlapis.exceptions import (
     EtlApiError,
     InvalidInputError,
     NotFoundError,
+    NotOfferedError,
     PermanentError,
     PermissionDeniedError,
     RemoteRunFailedError,
@@ -34,9 +35,10 @@ from airflow_provider_etlapis.hooks.etlworks_answers import VENDOR, FlowAuditRec
 from airflow_provider_etlapis.hooks.etlworks_api import LARGEST_PAGE, EtlworksApi
 from airflow_provider_etlapis.hooks.etlworks_stop import CANCEL_NOTE, STOP_NOTE, StopEndpoint
 from airflow_provider_etlapis.hooks.values import integer_id, named
-from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState
+from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
 from airflow_provider_etlapis.runs.resume import Intent, Search
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.wire.call import Call, Page
 from airflow_provider_etlapis.wire.exchange import Pause
 
 _LOOKS = 3
@@ -246,6 +248,46 @@ class EtlworksHook(EtlworksApi):
         if rows and not any(answers.ended_of(row) for row in rows) and (latest := (yield from self._latest(spec))):
             rows.append(latest)
         return [answers.run_of(row, self._ref_of(flow_id, row)) for row in rows if answers.whole(row.get("auditId"))]
+
+    @endpoint
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the newest runs of a flow, by its history; of all flows, by the daily reports of three days.
+
+        :param of: ``{"flow_id"}`` or ``{"flow_name"}``.
+        :raises NotOfferedError: for all flows, if the credential may not read the report.
+        """
+        if of is None:
+            return (yield from self._reported_last(limit))
+        flow_id = yield from self._flow_id(named(of, ("flow_id",), ("flow_name",)))
+        rows: dict[int, Mapping[str, Any]] = {}
+        call: Call[Page[FlowAuditRecord]] | None = self.iter_history.first(flow_id, LARGEST_PAGE)
+        for _ in range(_MOST_PAGES):
+            if call is None or len(rows) >= limit:
+                break
+            page: Page[FlowAuditRecord] = yield call
+            rows |= {number: row for row in page.items if (number := answers.whole(row.get("auditId")))}
+            call = page.following
+        # The order of a history is not documented (c); the numbers of runs rise.
+        newest = [answers.run_of(rows[number], self.ref(flow_id, number)) for number in sorted(rows, reverse=True)]
+        return newest[:limit]
+
+    def _reported_last(self, limit: int) -> Program[list[RemoteRun]]:
+        found: dict[str, RemoteRun] = {}
+        try:
+            for days_back in range(_REPORT_DAYS):
+                report = yield from self.get_executions_report.plan(days_back=days_back)
+                for flow in report:
+                    for row in flow["executions"]:
+                        ref = self.ref(row.get("flowId", flow["flowId"]), row["auditId"])
+                        found[ref.run_id] = answers.run_of(cast("Mapping[str, Any]", row), ref, flow.get("name", ""))
+                if len(found) >= limit:
+                    break
+        except PermanentError as error:
+            raise NotOfferedError(
+                "the runs of all flows are in the daily report, which is for administrators: name a flow by flow_id "
+                f"or flow_name, and its history is read ({error})"
+            ) from error
+        return newest_first(sorted(found.values(), key=lambda run: -int(run.ref.ids["audit_id"])), limit)
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:

@@ -18,6 +18,7 @@ from airflow_provider_etlapis.exceptions import (
     EtlApiError,
     InvalidInputError,
     NotFoundError,
+    PermissionDeniedError,
     RequestRefusedError,
 )
 from airflow_provider_etlapis.hooks.base import CancelReport
@@ -29,7 +30,7 @@ from airflow_provider_etlapis.hooks.meiro_runs import VENDOR, JobRuns
 from airflow_provider_etlapis.hooks.meiro_shapes import AuthOptions, Workspace, WorkspaceJob
 from airflow_provider_etlapis.hooks.meiro_workspaces import WorkspaceEndpoints
 from airflow_provider_etlapis.hooks.values import integer_id, named
-from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
+from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, newest_first
 from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.call import Call, Page
@@ -205,6 +206,34 @@ class MeiroHook(WorkspaceEndpoints, JobRuns):
         workspace_id = yield from self._workspace_id(named(what, ("workspace_id",), ("workspace_name",)))
         jobs = yield from self._newer_jobs(workspace_id, None, datetime.fromtimestamp(since, UTC))
         return [self.run_of(job) for job in jobs]
+
+    @endpoint
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the newest jobs of a workspace, or of the project, by its list of jobs.
+
+        Where that list is refused to the user: the last job of each workspace, which are fewer.
+
+        :param of: ``{"workspace_id"}`` or ``{"workspace_name"}``.
+        """
+        if of is not None:
+            workspace_id = yield from self._workspace_id(named(of, ("workspace_id",), ("workspace_name",)))
+            jobs = yield from self._first_jobs(self.list_workspace_jobs.first(workspace_id, page_size=limit), limit)
+        else:
+            try:
+                jobs = yield from self._first_jobs(self.list_jobs.first(page_size=limit), limit)
+            except (PermissionDeniedError, NotFoundError, RequestRefusedError) as error:
+                self.log.info("The list of all jobs is refused, the last job of each workspace serves: %s", error)
+                rows = yield from self.list_last_jobs.plan()
+                jobs = [job for row in rows if (job := row.get("last_job"))]
+        return newest_first((self.run_of(job) for job in sorted(jobs, key=lambda job: -job["id"])), limit)
+
+    def _first_jobs(self, call: Call[Page[WorkspaceJob]] | None, limit: int) -> Program[list[WorkspaceJob]]:
+        jobs: dict[int, WorkspaceJob] = {}
+        while call is not None and len(jobs) < limit:
+            page: Page[WorkspaceJob] = yield call
+            jobs |= {job["id"]: job for job in page.items}
+            call = page.following
+        return list(jobs.values())
 
     @endpoint
     def cancel_run(self, ref: RunRef) -> Program[CancelReport]:

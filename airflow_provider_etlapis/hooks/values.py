@@ -67,7 +67,7 @@ def integer_id(value: Any, what: str) -> int:
 
 
 def named(what: Mapping[str, Any], *ways: tuple[str, ...]) -> dict[str, str]:
-    """Return what names a thing whose runs are watched, its values as texts.
+    """Return what names a thing whose runs are watched or listed, its values as texts.
 
     :param what: as a user or a trigger gave it.
     :param ways: the names by which the thing can be given, one tuple a way.
@@ -76,5 +76,5 @@ def named(what: Mapping[str, Any], *ways: tuple[str, ...]) -> dict[str, str]:
     given = {name: str(value).strip() for name, value in what.items() if value is not None}
     if set(given) not in [set(way) for way in ways] or not all(given.values()):
         asked = ", or ".join(" and ".join(way) for way in ways)
-        raise InvalidInputError(f"what is watched is named by {asked}, not by {dict(what)!r}")
+        raise InvalidInputError(f"what has runs is named by {asked}, not by {dict(what)!r}")
     return given

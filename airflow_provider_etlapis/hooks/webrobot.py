@@ -20,6 +20,7 @@ from airflow_provider_etlapis.exceptions import (
     InvalidInputError,
     NotFoundError,
     NotOfferedError,
+    PermissionDeniedError,
     RequestRefusedError,
 )
 from airflow_provider_etlapis.hooks.base import CancelReport
@@ -51,7 +52,7 @@ from airflow_provider_etlapis.hooks.webrobot_runs import (
     waiting_unless_since,
     word,
 )
-from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState
+from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
 from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.auth import Auth, HeaderAuth
@@ -246,6 +247,39 @@ class WebRobotHook(WebRobotEndpoints):
         if word((yield from self.get_job.plan(**ids)).get("executionStatus")) in NEVER_RAN:
             return []
         raise NotOfferedError(f"the tasks of {job_name(ids)} name no execution, so its runs cannot be told apart")
+
+    @endpoint
+    def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
+        """Return the last run of each job that has run, by the lists of jobs; those changed last first.
+
+        The API has no list of executions: a job's last run is named by the job. Of one job, its executions are
+        returned, as far as its tasks name them (c).
+
+        :param of: ``{"project_id"}``, or ``{"project_id", "job_id"}``.
+        :raises NotOfferedError: for all projects, if the key may not list them; or as :meth:`runs_of`.
+        """
+        given = {} if of is None else named(of, ("project_id",), ("project_id", "job_id"))
+        if "job_id" in given:
+            return newest_first((yield from self.runs_of.plan(given, 0.0)), limit)
+        found: list[tuple[str, RemoteRun]] = []
+        for project_id in [given["project_id"]] if given else (yield from self._project_ids()):
+            for job in (yield from self.list_jobs.plan(project_id)):
+                shown = job.get("executionStatus") or ""
+                if job.get("id") and word(shown) not in NEVER_RAN:
+                    ref = self.job_ref(project_id, str(job["id"]))
+                    run = RemoteRun(ref, state_of(shown), shown, job.get("name") or job_name(ref.ids))
+                    found.append((job.get("updatedAt") or "", run))
+        found.sort(key=lambda each: each[0], reverse=True)
+        return newest_first((run for _, run in found), limit)
+
+    def _project_ids(self) -> Program[list[str]]:
+        try:
+            projects = yield from self.list_projects.plan()
+        except (CredentialsRejectedError, PermissionDeniedError) as error:
+            raise NotOfferedError(
+                f"the key may not list projects: name one by project_id, and its jobs are listed ({error})"
+            ) from error
+        return [str(project["id"]) for project in projects if project.get("id")]
 
     def _tasks_of(self, ids: Mapping[str, str]) -> Program[list[Task]]:
         return (yield from self.list_tasks.plan(ids["project_id"], ids["job_id"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -192,6 +192,17 @@ class Capabilities:
     logs: bool = False
     finds_lost_starts: bool = False
     cancel_note: str = ""
+
+
+def newest_first(runs: Iterable[RemoteRun], limit: int) -> list[RemoteRun]:
+    """Return the runs that were started last; of those without a time, first what goes on and last what has ended."""
+
+    def started(run: RemoteRun) -> float:
+        if run.started is None:
+            return float("-inf") if run.state.is_terminal else float("inf")
+        return run.started.timestamp()
+
+    return sorted(runs, key=started, reverse=True)[:limit]
 
 
 def iso(moment: datetime | None) -> str | None:
