@@ -15,25 +15,22 @@ from airflow_provider_etlapis.exceptions import (
     AlreadyRunningError,
     EtlApiError,
     RemoteRunTimeoutError,
-    VendorUnavailableError,
 )
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
-from airflow_provider_etlapis.metrics import Meter
+from airflow_provider_etlapis.operators.cancelling import cancel_quietly
 from airflow_provider_etlapis.operators.deferral import why_no_event
 from airflow_provider_etlapis.operators.hooked import UsesHook, completed
 from airflow_provider_etlapis.operators.judging import ended_badly, not_ended
 from airflow_provider_etlapis.operators.memory import TaskMemory, intent_of, is_automatic_retry
 from airflow_provider_etlapis.operators.outlets import tell_outlets
+from airflow_provider_etlapis.operators.remote_log import LogCopy, log_tail
 from airflow_provider_etlapis.operators.starting import Starter
-from airflow_provider_etlapis.runs.logs import tell_log
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, Memory, OnLostStart
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_provider_etlapis.hooks.base import CancelReport
 
 XCOM_RUN_ID = "run_id"
 XCOM_REMOTE_RUN = "remote_run"
@@ -42,8 +39,6 @@ OnAlreadyRunning = Literal["fail", "wait", "attach"]
 LogRemote = Literal[True, False, "on_failure"]
 
 _BACKSTOP = timedelta(minutes=1)
-_CANCEL_TIMEOUT = 8.0
-_LOG_TAIL = 50
 
 
 def seconds(value: float | timedelta | None, name: str) -> float | None:
@@ -130,6 +125,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         self.durable = durable
         self.follow_progress = follow_progress
         self._following: RunRef | None = None
+        self._starter: Starter | None = None
         self._owned = True
         self._free_by: float | None = None
         self._stopping: str | None = None
@@ -157,7 +153,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         intent = intent_of(context, spec, self.retries or 0)
         is_retry = self.durable and is_automatic_retry(context, self.retries or 0)
         began = getattr(context.get("dag_run"), "start_date", None)
-        starter = Starter(self.hook, self.log, memory, self.on_lost_start)
+        self._starter = starter = Starter(self.hook, self.log, memory, self.on_lost_start)
         self._stopping = self._stopping or _cancelled_run(memory.load())
         self._free_by = self._free_by or self._deadline(None)
         while True:
@@ -264,13 +260,20 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         return result
 
     def on_kill(self) -> None:
-        """Cancel the run when the task is killed on a worker."""
+        """Cancel the run when the task is killed on a worker, also one that is just being started."""
+        if self._following is None and self._starter is not None:
+            try:
+                begun = self._starter.interrupted()
+            except EtlApiError as error:
+                self.log.warning("The task was killed while its start call was under way. %s", error)
+                return
+            self._following = begun.ref if begun is not None else None
         if self._following is None:
             return
         if not self._owned or not self.cancel_on_kill:
             self.log.info("The task was killed; run %s goes on", self._following.run_id)
             return
-        self._cancel_quietly(self._following)
+        cancel_quietly(self.hook, self._following, self.log)
 
     def _publish(self, context: Context, run: RemoteRun) -> None:
         """Push what links, kills and other tasks need, the moment the run is known."""
@@ -342,37 +345,9 @@ class RemoteRunOperator(UsesHook, BaseOperator):
 
     def _watch_here(self, ref: RunRef, deadline: float | None, *, copies_log: bool) -> tuple[Wait, Outcome]:
         wait = Wait(ref, WaitPolicy(deadline, self.poll_failure_budget))
-        cursor: Any = None
-        while True:
-            outcome = self._look(wait)
-            if copies_log:
-                cursor = self._copy_log(ref, cursor)
-            if outcome.verdict is not Verdict.GO_ON:
-                return wait, outcome
-            left = wait.seconds_left(time.time())
-            time.sleep(self.poll_interval if left is None else max(0.0, min(self.poll_interval, left)))
-
-    def _copy_log(self, ref: RunRef, cursor: Any) -> Any:
-        try:
-            chunk = self.hook.read_log(ref, cursor)
-        except EtlApiError as error:
-            self.log.info("Could not read the log of run %s: %s", ref.run_id, error)
-            return cursor
-        tell_log(self.log, chunk.lines)
-        return chunk.cursor
-
-    def _look(self, wait: Wait) -> Outcome:
-        from airflow_provider_etlapis.hooks.errors import trouble_of
-
-        try:
-            outcome = wait.on_run(self.look_at(wait.ref), time.time())
-        except EtlApiError as error:
-            outcome = wait.on_trouble(trouble_of(error), time.time())
-        for line in outcome.news:
-            self.log.info(line)
-        for line in outcome.warnings:
-            self.log.warning(line)
-        return outcome
+        if copies_log:
+            return wait, self.wait_out(wait, self.poll_interval, LogCopy(self.hook, ref, self.log).go_on)
+        return wait, self.wait_out(wait, self.poll_interval)
 
     # The end
 
@@ -405,7 +380,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         if not self._owned:
             run_goes_on = "The run was not started by this task and was left alone."
         elif self.cancel_on_timeout:
-            report = self._cancel_quietly(ref)
+            report = cancel_quietly(self.hook, ref, self.log)
             if report.asked:
                 self._remember_cancelled(context, ref)
             run_goes_on = f"Cancelling it: {report.note}."
@@ -422,7 +397,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         tail: Sequence[str] = ()
         good = run.state.is_good and not (run.state is RunState.WARNING and self.warning_is_failure)
         if not good and self.hook.capabilities.logs and self.log_remote is not False:
-            tail = self._log_tail(run.ref)
+            tail = log_tail(self.hook, run.ref)
         for step in run.steps:
             self.log.info("Step %s ended as %s", step.name, step.vendor_status)
         error = ended_badly(run, warning_is_failure=self.warning_is_failure, log_tail=tail)
@@ -446,33 +421,6 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         left = memory.load()
         if left is not None and left.ref is not None and left.ref.run_id == ref.run_id:
             memory.save(replace(left, cancelled=True))
-
-    def _log_tail(self, ref: RunRef) -> Sequence[str]:
-        try:
-            return self.hook.read_log_tail(ref, _LOG_TAIL)
-        except EtlApiError as error:
-            return (f"(the log could not be read: {error})",)
-
-    def _cancel_quietly(self, ref: RunRef) -> CancelReport:
-        """Cancel a run without ever masking why; return what came of it, for a message."""
-        from airflow_provider_etlapis.hooks.base import CancelReport
-
-        try:
-            with self.hook.hasty_copy(_CANCEL_TIMEOUT) as hook:
-                can = hook.capabilities
-                if can.cancel:
-                    report = hook.cancel_run(ref)
-                    self.log.info("Cancelling: %s", report.note)
-                    if report.asked:
-                        Meter(self.hook.conn_id, ref.vendor).count("cancels")
-                    return report
-        except EtlApiError as error:
-            self.log.warning("Cancelling run %s failed, it may go on: %s", ref.run_id, error)
-            acted = isinstance(error, VendorUnavailableError) and error.may_have_acted
-            return CancelReport(acted, f"it failed, run {ref.run_id} may go on: {error}")
-        note = f"not possible, run {ref.run_id} goes on. {can.cancel_note}".strip()
-        self.log.warning("Cancelling is %s", note)
-        return CancelReport(False, note)
 
 
 def _cancelled_run(left: Memory | None) -> str | None:

@@ -1,11 +1,14 @@
-"""How operators and sensors come by their vendor's hook."""
+"""How operators and sensors come by their vendor's hook, and look at runs through it."""
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_etlapis.exceptions import CredentialsRejectedError, EtlApiError, PermissionDeniedError
+from airflow_provider_etlapis.runs.waiting import Outcome, Verdict, Wait
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
 
 class UsesHook:
     """Gives a task the hook of its connection, made on first use: never when DAGs are parsed."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def log(self) -> Any:
+            """The task's log."""
 
     conn_id_field: ClassVar[str]
     """Name of the attribute that holds the connection's id."""
@@ -45,6 +54,34 @@ class UsesHook:
         except (CredentialsRejectedError, PermissionDeniedError):
             self.hook.close()
             return self.hook.look(ref)
+
+    def look(self, wait: Wait) -> Outcome:
+        """Look once for a wait, and write what is new to the task's log."""
+        from airflow_provider_etlapis.hooks.errors import trouble_of
+
+        try:
+            outcome = wait.on_run(self.look_at(wait.ref), time.time())
+        except EtlApiError as error:
+            outcome = wait.on_trouble(trouble_of(error), time.time())
+        for line in outcome.news:
+            self.log.info(line)
+        for line in outcome.warnings:
+            self.log.warning(line)
+        return outcome
+
+    def wait_out(self, wait: Wait, interval: float, after_look: Callable[[], object] = lambda: None) -> Outcome:
+        """Look for a wait, on the worker, until it is over.
+
+        :param interval: seconds between two looks.
+        :param after_look: called after each look.
+        """
+        while True:
+            outcome = self.look(wait)
+            after_look()
+            if outcome.verdict is not Verdict.GO_ON:
+                return outcome
+            left = wait.seconds_left(time.time())
+            time.sleep(interval if left is None else max(0.0, min(interval, left)))
 
     @classmethod
     def hook_path(cls) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_etlapis.hooks.meiro import MeiroHook
-    from airflow_provider_etlapis.runs.waiting import Outcome
 
 _UI_COLOR = "#f7e3d0"
 
@@ -139,23 +138,12 @@ class MeiroCancelWorkspaceJobOperator(_UsesMeiro, BaseOperator):
         if self.wait_for_completion and not run.state.is_terminal:
             deadline = None if self.timeout is None else time.time() + self.timeout
             wait = Wait(ref, WaitPolicy(deadline, DEFAULT_PATIENCE))
-            while (outcome := self._look(wait)).verdict is Verdict.GO_ON:
-                time.sleep(self.poll_interval)
+            outcome = self.wait_out(wait, self.poll_interval)
             if outcome.verdict is not Verdict.DONE or wait.last is None:
                 raise RemoteRunTimeoutError(f"The job was asked to stop. {outcome.message}", run.manifest())
             run = wait.last
         self.log.info("Job %s is %s", ref.run_id, run.vendor_status)
         return run.manifest()
-
-    def _look(self, wait: Wait) -> Outcome:
-        from airflow_provider_etlapis.exceptions import EtlApiError
-        from airflow_provider_etlapis.hooks.errors import trouble_of
-
-        try:
-            return wait.on_run(self.hook.read_run(wait.ref), time.time())
-        except EtlApiError as error:
-            self.log.warning("Could not ask for job %s: %s", wait.ref.run_id, error)
-            return wait.on_trouble(trouble_of(error), time.time())
 
 
 class MeiroCloneWorkspaceOperator(_UsesMeiro, BaseOperator):

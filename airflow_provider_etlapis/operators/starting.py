@@ -24,6 +24,7 @@ from airflow_provider_etlapis.runs.resume import (
     OnLostStart,
     Recall,
     Resume,
+    Sighting,
     recall,
     resume,
     settle_lost_start,
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.runs.logs import TaskLog
 
 
+_KILLED_TIMEOUT = 4.0
+_SEARCHES = (0.0, 1.0)
+"""Seconds before each search: a call that was cut off may still be on its way when the first one is made."""
+
+
 class Starter:
     """Carries out the decisions of :mod:`~airflow_provider_etlapis.runs.resume` for one try of a task."""
 
@@ -43,6 +49,7 @@ class Starter:
         self._log = log
         self._memory = memory
         self._on_lost_start = on_lost_start
+        self._under_way: tuple[Mapping[str, Any], Intent] | None = None
 
     def obtain(
         self, spec: Mapping[str, Any], intent: Intent, *, is_retry: bool, began: datetime | None
@@ -97,8 +104,33 @@ class Starter:
             raise
         return run, Memory(intent, run.ref, run.url)
 
+    def interrupted(self) -> RemoteRun | None:
+        """Return the run of a start call that the end of the task has cut off, ``None`` if there was no such call.
+
+        :raises StartLostError: if there was one, and it cannot be told what it came to.
+        """
+        if self._under_way is None:
+            return None
+        spec, intent = self._under_way
+        with self._hook.hasty_copy(_KILLED_TIMEOUT) as hook:
+            for pause in _SEARCHES:
+                time.sleep(pause)
+                search = hook.find_started(spec, intent)
+                if search.sighting is Sighting.FOUND:
+                    return search.candidates[0]
+        found = ", ".join(run.ref.run_id for run in search.candidates) or "none that is surely its run"
+        raise StartLostError(
+            f"Looked for {search.looked_for}: found {found}. It may still start a run, or have done so"
+        )
+
     def _start_once(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun:
-        run = self._hook.start_run(spec, intent.marker)
+        self._under_way = spec, intent
+        try:
+            run = self._hook.start_run(spec, intent.marker)
+        except EtlApiError as error:
+            if not isinstance(error, VendorUnavailableError) or not error.may_have_acted:
+                self._under_way = None
+            raise
         self._log.info("Started run %s of %s", run.ref.run_id, run.name)
         return run
 

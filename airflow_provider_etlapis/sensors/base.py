@@ -109,23 +109,13 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
-        from airflow_provider_etlapis.hooks.errors import trouble_of
-
         ref = self.ref()
         if self._wait is None:
             self._wait = Wait(ref, WaitPolicy(None, self.poll_failure_budget))
-        try:
-            run = self.look_at(ref)
-        except EtlApiError as error:
-            outcome = self._wait.on_trouble(trouble_of(error), time.time())
-        else:
-            if self._wait.last is None and run.url:
-                context["ti"].xcom_push(key=XCOM_RUN_URL, value=run.url)
-            outcome = self._wait.on_run(run, time.time())
-        for line in outcome.news:
-            self.log.info(line)
-        for line in outcome.warnings:
-            self.log.warning(line)
+        is_known = self._wait.last is not None
+        outcome = self.look(self._wait)
+        if not is_known and self._wait.last is not None and self._wait.last.url:
+            context["ti"].xcom_push(key=XCOM_RUN_URL, value=self._wait.last.url)
         if outcome.verdict is Verdict.GO_ON:
             return PokeReturnValue(is_done=False)
         if outcome.verdict is Verdict.DONE and self._wait.last is not None:

@@ -39,6 +39,22 @@ def test_a_retry_that_a_person_ends_cancels_the_run_that_it_follows(stage: Stage
     assert len(stage.sandbox.ledger.starts) == 1
 
 
+def test_a_task_that_a_person_ends_during_its_start_call_cancels_what_that_started(
+    stage: Stage, task_log: TaskLog
+) -> None:
+    stage.sandbox.plan(LONG)
+    ledger = stage.sandbox.ledger
+
+    stage.task().kill_as_soon_as(lambda: bool(ledger.starts))
+
+    assert len(ledger.starts) == 1
+    can = stage.row.hook.capabilities
+    if can.cancel and can.finds_lost_starts:
+        assert ledger.live_runs() == []
+    else:
+        assert "start call" in task_log.text or can.cancel_note in task_log.text
+
+
 def test_a_run_that_has_ended_already_is_not_cancelled_after_the_fact(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
     task = stage.task()

@@ -13,9 +13,10 @@ from unittest import mock
 
 from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, TaskDeferred
 
-import airflow_provider_etlapis.wire.sync  # noqa: F401 before any sleep is replaced: its clients keep the real one
 from airflow_provider_etlapis.triggers import guard
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
+from airflow_provider_etlapis.wire.call import Request, Response
+from airflow_provider_etlapis.wire.sync import SyncClient  # before any sleep is replaced: it keeps the real one
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, context_of
 from tests.support.releases import through_database
 
@@ -101,6 +102,24 @@ class Rehearsal:
             asyncio.run(self._killed_trigger(deferred, state))
         except ProcessGoneError:
             operator.on_kill()
+
+    def kill_as_soon_as(self, is_time: Callable[[], bool]) -> None:
+        """A person ends the task while an answer is on its way: the one by whose arrival this has become true."""
+        operator = self._make()
+        transmit, killed = SyncClient._transmit, False
+
+        def cut_off(client: SyncClient, request: Request) -> Response:
+            nonlocal killed
+            answer = transmit(client, request)
+            if not killed and is_time():
+                killed = True
+                operator.on_kill()
+                raise ProcessGoneError
+            return answer
+
+        with contextlib.suppress(ProcessGoneError), _hurried(), mock.patch.object(SyncClient, "_transmit", cut_off):
+            operator.execute(self._context())
+            raise AssertionError("the task was not ended")
 
     def move_trigger(self) -> Any:
         """Defer, move the trigger to another triggerer in the middle, and play the task to its end."""
