@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,16 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_the_picture_of_the_layers_is_drawn_from_the_code_as_it_is() -> None:
+    drawing = runpy.run_path(str(ROOT / "docs" / "site" / "layers.py"))
+    assert (ROOT / "docs" / "images" / "layers.svg").read_text() == drawing["draw"](), (
+        "draw it anew: uv run python docs/site/layers.py"
+    )
+
+
+def test_every_page_is_in_the_sites_menu() -> None:
+    menu = (ROOT / "docs" / "site" / "mkdocs.yml").read_text()
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"}
+    assert {page for page in pages if f" {page}\n" not in menu} == set()
