@@ -26,7 +26,7 @@ from airflow_provider_etlapis.operators.outlets import tell_outlets
 from airflow_provider_etlapis.operators.remote_log import LogCopy, log_tail
 from airflow_provider_etlapis.operators.starting import Starter
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, Memory, OnLostStart
+from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, Intent, Memory, OnLostStart, superseded
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         is_retry = self.durable and is_automatic_retry(context, self.retries or 0)
         began = getattr(context.get("dag_run"), "start_date", None)
         self._starter = starter = Starter(self.hook, self.log, memory, self.on_lost_start)
-        self._stopping = self._stopping or _cancelled_run(memory.load())
+        self._stopping = self._stopping or self._stopped_earlier(memory.load(), intent)
         self._free_by = self._free_by or self._deadline(None)
         while True:
             try:
@@ -171,6 +171,23 @@ class RemoteRunOperator(UsesHook, BaseOperator):
                 self._wait_until_free(context, other.ref, self._free_by)
             # A vendor may refuse for a while after a run has ended: not asked again at once.
             time.sleep(self.poll_interval)
+
+    def _stopped_earlier(self, left: Memory | None, intent: Intent) -> str | None:
+        """Return the id of an earlier try's run that was cancelled and may still be stopping.
+
+        A run of before a clear is cancelled here if it goes on: whoever had to do that when the person cleared the
+        task may have been gone, or may come to it only later.
+        """
+        if left is None or left.ref is None:
+            return None
+        if left.cancelled:
+            return left.ref.run_id
+        left_by_policy = not self.cancel_on_timeout and left.deadline is not None and left.deadline <= time.time()
+        if superseded(left, intent) is None or left_by_policy or not (self.cancel_on_kill and self.wait_for_completion):
+            return None
+        self.log.info("The task was cleared. Making sure that run %s of before does not go on", left.ref.run_id)
+        cancel_quietly(self.hook, left.ref, self.log)
+        return left.ref.run_id if self.hook.capabilities.cancel else None
 
     def _in_the_way(self, spec: Mapping[str, Any], error: AlreadyRunningError) -> RemoteRun | None:
         """Return the run because of which a start was refused, ``None`` if it has ended by now.
@@ -400,14 +417,14 @@ class RemoteRunOperator(UsesHook, BaseOperator):
             tail = log_tail(self.hook, run.ref)
         for step in run.steps:
             self.log.info("Step %s ended as %s", step.name, step.vendor_status)
+        memory = TaskMemory(context, enabled=self.durable)
+        if (left := memory.load()) is not None:
+            memory.save(replace(left, finished=True))
         error = ended_badly(run, warning_is_failure=self.warning_is_failure, log_tail=tail)
         if error is not None:
             raise error
         tell = self.log.warning if run.state is RunState.WARNING else self.log.info
         tell("Run %s ended as %s", run.ref.run_id, run.vendor_status)
-        memory = TaskMemory(context, enabled=self.durable)
-        if (left := memory.load()) is not None:
-            memory.save(replace(left, finished=True))
         tell_outlets(context, self.outlets, run)
         return run.manifest()
 
@@ -421,11 +438,6 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         left = memory.load()
         if left is not None and left.ref is not None and left.ref.run_id == ref.run_id:
             memory.save(replace(left, cancelled=True))
-
-
-def _cancelled_run(left: Memory | None) -> str | None:
-    """Return the run of an earlier try that was cancelled and may still be stopping."""
-    return left.ref.run_id if left is not None and left.cancelled and left.ref is not None else None
 
 
 def _told_by(event: Mapping[str, Any] | None) -> tuple[RunRef, str, str]:

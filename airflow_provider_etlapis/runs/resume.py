@@ -44,7 +44,7 @@ class Memory:
     """What a try leaves for the next one: an intent, and the run once it is known.
 
     :param deadline: seconds since the epoch, of the wait for this run.
-    :param finished: whether a try has taken the run's result.
+    :param finished: whether a try has seen the run's end.
     :param owned: whether the task started the run, rather than attached to one of somebody else.
     :param cancelled: whether the run was seen, or asked to be, cancelled: then it is never a success, because some
         vendors call such a run something else later.
@@ -125,6 +125,17 @@ def recall(memory: Memory | None, intent: Intent, *, earlier_tries: bool, keeps_
         # Lowering `retries` may hide a clear from max_tries. After a result was taken, a clear is the likelier cause.
         return Recall.NOTHING
     return Recall.INTENT if memory.ref is None else Recall.RUN
+
+
+def superseded(memory: Memory | None, intent: Intent) -> RunRef | None:
+    """Return the run of before a clear that no try has seen to its end: it must not go on beside a new one.
+
+    :param memory: what an earlier try left, if anything.
+    :param intent: of this try.
+    """
+    if memory is None or memory.ref is None or memory.finished or not memory.owned:
+        return None
+    return memory.ref if memory.intent.max_tries != intent.max_tries else None
 
 
 class Resume(StrEnum):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_etlapis.exceptions import RemoteRunFailedError, StartLostError
+from airflow_provider_etlapis.exceptions import AlreadyRunningError, RemoteRunFailedError, StartLostError
 from airflow_provider_etlapis.sandbox.faults import Fault
 from tests.contract.conftest import BAD, LONG, SHORT, Stage
+from tests.support.airflow_context import TaskLog
 
 LOST = [
     pytest.param(Fault("start", "drop_after"), id="dropped"),
@@ -84,6 +87,34 @@ def test_a_clear_while_the_task_waits_ends_the_old_run_and_starts_anew(stage: St
     assert manifest["state"] == "succeeded"
     assert len(stage.sandbox.ledger.starts) == 2
     assert stage.sandbox.ledger.live_runs() == []
+
+
+def test_a_clear_ends_the_run_that_nobody_has_ended_before_it_starts_anew(stage: Stage, task_log: TaskLog) -> None:
+    stage.sandbox.plan(LONG, SHORT)
+    task = stage.task()
+    task.lose_process()
+    task.clear()
+
+    if not stage.row.hook.capabilities.cancel:
+        with contextlib.suppress(AlreadyRunningError):
+            task.run(when_known=stage.end_all)
+        assert "Cancelling is not possible" in task_log.text
+        return
+    assert task.run()["state"] == "succeeded"
+    assert len(stage.sandbox.ledger.cancels) == 1
+    assert len(stage.sandbox.ledger.starts) == 2
+    assert stage.sandbox.ledger.live_runs() == []
+
+
+def test_a_clear_leaves_a_run_that_policies_leave_alone(stage: Stage) -> None:
+    stage.sandbox.plan(LONG, SHORT)
+    task = stage.task(cancel_on_kill=False)
+    task.lose_process()
+
+    with contextlib.suppress(AlreadyRunningError):
+        task.clear().run(when_known=stage.end_all)
+
+    assert stage.sandbox.ledger.cancels == []
 
 
 def test_without_memory_of_their_own_retries_still_never_start_twice(stage: Stage) -> None:

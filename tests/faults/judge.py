@@ -115,8 +115,7 @@ class _Judge:
         before = self._before(now)
         raced = before.raced if before is not None else None
         for run_id in set(now.cancels):
-            run = self.world.run_of(raced)
-            if run is not None and run.id == run_id and self.scenario.cancel_on_kill:
+            if self.scenario.cancel_on_kill and run_id in self._of_before_a_clear(now):
                 continue
             own = self.world.run_of(now.run_id)
             if not (by_person or by_time) or own is None or own.id != run_id:
@@ -125,6 +124,10 @@ class _Judge:
             self._must_be_cancelled(now, now.run_id)
         if raced is not None and self.scenario.cancel_on_kill:
             self._must_be_cancelled(now, raced)
+
+    def _of_before_a_clear(self, now: Try) -> set[str]:
+        """Return the runs that earlier tries started, before the clear that this one follows."""
+        return {started.run.id for started in self.world.starts if started.generation < now.generation}
 
     def _must_be_cancelled(self, now: Try, run_id: str) -> None:
         run = self.world.run_of(run_id)
