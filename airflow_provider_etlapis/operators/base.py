@@ -18,7 +18,7 @@ from airflow_provider_etlapis.exceptions import (
 )
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
 from airflow_provider_etlapis.operators.cancelling import cancel_quietly
-from airflow_provider_etlapis.operators.deferral import why_no_event
+from airflow_provider_etlapis.operators.deferral import ended_before_resuming, is_timed_out, why_no_event
 from airflow_provider_etlapis.operators.hooked import UsesHook, completed
 from airflow_provider_etlapis.operators.judging import ended_badly, not_ended
 from airflow_provider_etlapis.operators.memory import TaskMemory, intent_of, is_automatic_retry
@@ -285,10 +285,15 @@ class RemoteRunOperator(UsesHook, BaseOperator):
                 self.log.warning("The task was killed while its start call was under way. %s", error)
                 return
             self._following = begun.ref if begun is not None else None
+        if self._following is None and (context := ended_before_resuming()) is not None:
+            self._following = self._remembered(context)
         if self._following is None:
             return
-        if not self._owned or not self.cancel_on_kill:
-            self.log.info("The task was killed; run %s goes on", self._following.run_id)
+        late = is_timed_out()
+        if late:
+            self.log.error("Run %s had not ended by its deadline, the execution_timeout", self._following.run_id)
+        if not self._owned or not (self.cancel_on_timeout if late else self.cancel_on_kill):
+            self.log.info("The task was ended; run %s goes on", self._following.run_id)
             return
         cancel_quietly(self.hook, self._following, self.log)
 

@@ -1,8 +1,14 @@
-"""What Airflow raises in place of a trigger's event, told apart alike on every release."""
+"""What Airflow does in place of a trigger's event, told apart alike on every release."""
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from typing import TYPE_CHECKING, Literal
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, get_current_context
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 NoEvent = Literal["timeout", "failure"]
 
@@ -20,3 +26,21 @@ def why_no_event(error: BaseException) -> NoEvent | None:
     if name == "TaskDeferralError":
         return "timeout" if "timeout" in str(error) else "failure"
     return None
+
+
+def is_timed_out() -> bool:
+    """Say whether Airflow calls ``on_kill`` because ``execution_timeout`` has passed, and not for a person."""
+    return isinstance(sys.exc_info()[1], AirflowTaskTimeout)
+
+
+def ended_before_resuming() -> Context | None:
+    """Return the context of a deferred task that Airflow 2 ends before it calls any code of ours, else ``None``.
+
+    It counts ``execution_timeout`` from the start of the try: a task that is taken up later than that fails at once,
+    and is told by ``on_kill`` only.
+    """
+    try:
+        context = get_current_context()
+    except Exception:  # noqa: BLE001 Airflow 2 and 3 have a class each for a task that is not being executed
+        return None
+    return context if getattr(context["ti"], "next_method", None) else None
