@@ -144,19 +144,25 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
         """Take up the sensor again after a deferred wait."""
         if not event or "status" not in event or "ref" not in event:
             raise EtlApiError(f"The trigger sent no usable event: {event!r}")
-        ref = RunRef.from_json(event["ref"])
-        if event["status"] == Verdict.DONE:
-            run = self.hook.look(ref)
-            if event.get("state") == RunState.CANCELLED:
+        ref, deadline = RunRef.from_json(event["ref"]), event.get("deadline")
+        verdict, message = str(event["status"]), str(event.get("message", ""))
+        if verdict == Verdict.DONE:
+            wait = Wait(ref, WaitPolicy(deadline, self.poll_failure_budget))
+            # With the patience of the wait itself: an end that was seen must not be lost to a blip now.
+            while (outcome := self.look(wait)).verdict is Verdict.GO_ON and wait.last is None:
+                time.sleep(float(self.poke_interval))
+            verdict, message = outcome.verdict, outcome.message
+            if wait.last is not None and event.get("state") == RunState.CANCELLED:
                 # Some vendors say "canceled" when a stop is asked for, and something else later: never a success.
-                run = replace(run, state=RunState.CANCELLED)
-            if not run.state.is_terminal:
-                self.log.warning("Run %s is %s after all: waiting on", ref.run_id, run.vendor_status)
-                self._defer(ref, event.get("deadline"))
-            return self._judged(run)
-        if event["status"] == Verdict.DEADLINE:
-            raise AirflowSensorTimeout(f"{event.get('message')}. A sensor leaves the run alone.")
-        raise not_ended(str(event["status"]), str(event.get("message", "")), ref)
+                return self._judged(replace(wait.last, state=RunState.CANCELLED))
+            if wait.last is not None and verdict == Verdict.DONE:
+                return self._judged(wait.last)
+            if verdict == Verdict.GO_ON:
+                self.log.warning("Run %s goes on after all: waiting on", ref.run_id)
+                self._defer(ref, deadline)
+        if verdict == Verdict.DEADLINE:
+            raise AirflowSensorTimeout(f"{message}. A sensor leaves the run alone.")
+        raise not_ended(verdict, message, ref)
 
     def _judged(self, run: RemoteRun) -> dict[str, Any]:
         run = completed(self.hook, run, self.log)

@@ -168,6 +168,15 @@ def test_a_blip_when_the_task_takes_the_result_up_is_absorbed_by_the_retries_of_
     assert manifest["state"] == "succeeded"
 
 
+def test_a_blip_when_a_sensor_takes_the_result_up_is_waited_out(deferred_stage: Stage) -> None:
+    ref = deferred_stage.somebody_elses_run(SHORT)
+    blip = Fault("*", "status", status=503, times=1)
+
+    manifest = deferred_stage.sensor(ref).run(when_told=deferred_stage.strike(blip))
+
+    assert manifest["state"] == "succeeded"
+
+
 def test_without_waiting_the_task_succeeds_as_soon_as_the_run_is_started(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
 

@@ -94,9 +94,13 @@ class _Judge:
                 self.wrong("duplicate", now, f"started {started.run.id} while {twins} was alive")
 
     def _race_lets_live(self, now: Try) -> bool:
-        """Whether the run of the cleared try is only cancelled after this try has begun."""
+        """Whether the run of the cleared try may go on when this one starts its own: nobody could have ended it."""
         before = self._before(now)
-        return before is not None and before.raced is not None
+        if before is None or before.raced is None:
+            return False
+        asked = self.scenario.cancel_on_kill and self.scenario.waits and self.capabilities.cancel
+        remembered = not self.forgetful & {before.generation, now.generation}
+        return not (asked and remembered) or bool(now.struck)
 
     def _may_be_twice(self, now: Try) -> bool:
         if self.scenario.on_lost_start == "restart" and now.generation in self.unsettled:
@@ -136,7 +140,9 @@ class _Judge:
         if run_id != now.run_id and run.id not in now.alive_before:
             return  # it had ended before the trigger was told
         if self._cancel_was_struck(now):
-            if "may go on" not in now.log:
+            # An empty answer with a good status is a yes to some vendors.
+            lied_to = any(fault in ("status 200", "empty") for _, fault in now.struck)
+            if "may go on" not in now.log and not lied_to:
                 self.wrong("wrong end", now, f"cancelling {run_id} failed, and the log does not say so")
             return
         self.wrong("orphan", now, f"run {run_id} was not cancelled")
