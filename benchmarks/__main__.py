@@ -7,9 +7,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import imports, pages, watching
+from benchmarks import imports, pages, stack, watching
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.report import is_complete, whole_report
+from benchmarks.report import is_complete, stack_report, whole_report
 
 _FOLDER = pages.FOLDER
 
@@ -29,6 +29,9 @@ def main() -> int:
     again.add_argument("--json", type=Path, default=_FOLDER / "watching.json")
     load = commands.add_parser("imports", help="what importing the operators costs when DAGs are parsed")
     load.add_argument("--json", type=Path, default=_FOLDER / "imports.json")
+    real = commands.add_parser("stack", help="many deferred tasks in a real Airflow, beside dbt Cloud's")
+    real.add_argument("--runs", type=int, default=500, help="tasks of each (default: 500)")
+    real.add_argument("--json", type=Path, help="where to store the figures")
     asked = parser.parse_args()
     if asked.command == "imports":
         return imports.main(asked.json)
@@ -37,6 +40,11 @@ def main() -> int:
         for page in pages.fill():
             print(f"The figures in {page.name} are new")
         return _draw(asked.json)
+    if asked.command == "stack":
+        measured = stack.run(asked.runs, lambda line: print(line, flush=True))
+        print("\n" + stack_report(measured))
+        watching.save(measured, asked.json or _FOLDER / "stack.json")
+        return 0
     plan = watching.QUICK if asked.quick else watching.WHOLE
     partial = asked.quick or asked.runs or asked.only
     if asked.runs:

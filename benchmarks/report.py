@@ -109,6 +109,29 @@ def imports_report(found: Mapping[str, Any]) -> str:
     return markdown(rows)
 
 
+def stack_report(found: Mapping[str, Any]) -> str:
+    """Return the table of the tasks in a real Airflow."""
+    going = f"{found['seconds_going']:.0f} s of waiting"
+    rows = [
+        [
+            *(f"{found['tasks']:,} deferred tasks", f"requests in {going}", "TLS handshakes", "triggerer CPU s"),
+            *("triggerer MB above idle", "all deferred after s", "all ends told after s", "all tasks done after s"),
+        ]
+    ]
+    rows += [
+        [
+            _name(heat),
+            f"{heat['requests_while_going']:,}",
+            f"{heat['tls_handshakes_while_going']:,}",
+            f"{heat['triggerer_cpu_seconds_while_going']:.1f}",
+            f"{heat['triggerer_memory_above_idle_bytes'] / 1e6:.0f}",
+            *(f"{heat[key]:.0f}" for key in ("seconds_to_defer", "seconds_to_tell_all_ends", "seconds_to_end")),
+        ]
+        for heat in found["contestants"]
+    ]
+    return markdown(rows)
+
+
 def whole_report(found: Mapping[str, Any]) -> str:
     """Return all tables, in Markdown."""
     parts = [how_busy(found)]
