@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -89,8 +90,14 @@ class Token:
     refreshable_until: float | None = None
 
 
+_MARGIN = 2.0
+"""Seconds before its end from which on a token is not used."""
+
+
 class TokenAuth(Auth):
     """Log in, refresh early, and one forced try on a 401. Subclasses say what the three requests look like.
+
+    One that is not exchanged serves nearly to its end, so that there is one login for each life of a token.
 
     :param early: share of a token's life after which it is exchanged, so that no wait meets its end.
     :param now: seconds since the epoch.
@@ -133,7 +140,18 @@ class TokenAuth(Auth):
             return False
         if token.expires is None:
             return True
-        return self._now() < token.issued + (token.expires - token.issued) * self._early
+        if self._is_refreshable(token):
+            return self._now() < token.issued + (token.expires - token.issued) * self._early
+        return self._now() < self._last_use(token)
+
+    def _is_refreshable(self, token: Token) -> bool:
+        return token.refreshable_until is not None and self._now() < token.refreshable_until
+
+    def _last_use(self, token: Token) -> float:
+        """Return until when a token is used: not up to its very end, which a request on its way would meet."""
+        if token.expires is None:
+            return math.inf
+        return token.expires - min(_MARGIN, (token.expires - token.issued) * (1 - self._early))
 
     def _renewed(self, known: Token | None, *, forced: bool = False) -> Generator[Request | Turn, Response, None]:
         try:
@@ -155,11 +173,12 @@ class TokenAuth(Auth):
         yield Turn.GIVE
 
     def _exchanged(self, known: Token | None, *, forced: bool) -> Generator[Request, Response, Token]:
-        if known is not None and not forced and self._now() < (known.refreshable_until or 0):
+        if known is not None and not forced and self._is_refreshable(known):
             try:
                 return (yield from self.refresh(known))
             except UnauthorizedError:
-                return (yield from self.login())
+                if self._now() < self._last_use(known):
+                    return replace(known, refreshable_until=None)  # not renewed, and good for a while
         return (yield from self.login())
 
     def _current(self) -> Token:

@@ -68,13 +68,17 @@ def test_a_token_that_is_too_old_to_refresh_is_replaced_by_a_login(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_refused_refresh_leads_to_a_login(meiro: MeiroSandbox, timed: MeiroHook, clock: Clock, status: int) -> None:
+def test_a_refused_refresh_leads_to_a_login_when_the_token_ends(
+    meiro: MeiroSandbox, timed: MeiroHook, clock: Clock, status: int
+) -> None:
     timed.get_workspace(100)
     meiro.inject(Fault("refresh", status=status))
     clock.advance(7 * HOUR)
     timed.get_workspace(100)
+    clock.advance(HOUR)
+    timed.get_workspace(100)
 
-    assert asked(meiro) == ["login", "get_workspace", "refresh", "login", "get_workspace"]
+    assert asked(meiro) == ["login", "get_workspace", "refresh", "get_workspace", "login", "get_workspace"]
 
 
 def test_a_token_that_stops_working_early_is_replaced_once(meiro: MeiroSandbox, hook: MeiroHook, carry: Carry) -> None:
