@@ -7,7 +7,6 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -17,6 +16,7 @@ from airflow_provider_etlapis.demo.processes import (
     LOCALHOST,
     ChildProcess,
     ChildProcesses,
+    Service,
     free_port,
     wait_until,
     without_proxy,
@@ -30,7 +30,7 @@ REQUEST_TIMEOUT = 40.0  # above the 30 s after which Director's web server gives
 Row = dict[str, Any]
 
 
-class RealDirector:
+class RealDirector(Service):
     """A Celery Director of its own, its state in `workdir`; as a context manager it is started and stopped.
 
     Definitions, all of project `demo` and all taking `payload["seconds"]` as the length of each step: `ETL` (EXTRACT,
@@ -64,19 +64,6 @@ class RealDirector:
         self._venv: Path | None = None
         self._web: ChildProcess | None = None
         self._worker: ChildProcess | None = None
-
-    def __enter__(self) -> RealDirector:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def base_url(self) -> str:

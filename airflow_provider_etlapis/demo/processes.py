@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Self
 
 import psutil  # type: ignore[import-untyped]  # a dependency of Airflow that ships no type hints
 
@@ -80,6 +82,31 @@ def wait_until(predicate: Callable[[], bool], timeout: float, what: str, interva
         if time.monotonic() > give_up:
             raise NotReadyError(f"{what}: not within {timeout:g} s")
         time.sleep(interval)
+
+
+class Service(ABC):
+    """What is started and stopped; as a context manager it is both, also when starting fails half-way."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End all of it; may be called twice."""
 
 
 class ChildProcess:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -25,6 +24,7 @@ from airflow_provider_etlapis.demo.errors import DemoError
 from airflow_provider_etlapis.demo.processes import (
     ChildProcess,
     ChildProcesses,
+    Service,
     free_port,
     wait_until,
     without_proxy,
@@ -44,7 +44,7 @@ class TaskProcesses:
     """The process that runs the operator."""
 
 
-class LocalAirflow:
+class LocalAirflow(Service):
     """An Airflow of its own in `home`, whatever Airflow the user's environment points to.
 
     `launch()` starts the processes and returns, `wait_healthy()` waits for them, `start()` does both; as a context
@@ -91,19 +91,6 @@ class LocalAirflow:
         self.api = AirflowClient(self.base_url, self.release)
         self.triggerers: list[ChildProcess] = []
         self._components: dict[str, ChildProcess] = {}
-
-    def __enter__(self) -> LocalAirflow:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def base_url(self) -> str:
