@@ -7,7 +7,8 @@ from functools import partial
 from importlib import import_module
 from weakref import WeakKeyDictionary
 
-from airflow_provider_etlapis.hooks.base import HookSource, RemoteRunHook
+from airflow_provider_etlapis.hooks.base import RemoteRunHook
+from airflow_provider_etlapis.hooks.source import HookSource
 from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.watching import Watcher
 
