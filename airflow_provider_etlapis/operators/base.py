@@ -25,7 +25,7 @@ from airflow_provider_etlapis.operators.memory import TaskMemory, intent_of, is_
 from airflow_provider_etlapis.operators.outlets import tell_outlets
 from airflow_provider_etlapis.operators.remote_log import LogCopy, log_tail
 from airflow_provider_etlapis.operators.starting import Starter
-from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
 from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, Intent, Memory, OnLostStart, superseded
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
@@ -362,7 +362,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
     def _wait_here(self, context: Context, ref: RunRef, deadline: float | None) -> dict[str, Any]:
         wait, outcome = self._watch_here(ref, deadline, copies_log=self._copies_log)
         if outcome.verdict is Verdict.DONE and wait.last is not None:
-            return self._finish(context, wait.last)
+            return self._finish(context, wait.last, wait.last.steps)
         return self._conclude(context, ref, outcome.verdict, outcome.message, deadline)
 
     def _watch_here(self, ref: RunRef, deadline: float | None, *, copies_log: bool) -> tuple[Wait, Outcome]:
@@ -395,7 +395,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
             if seen == RunState.CANCELLED:
                 # Some vendors say "canceled" when a stop is asked for, and something else later: never a success.
                 run = replace(run, state=RunState.CANCELLED)
-            return self._finish(context, run)
+            return self._finish(context, run, run.steps)
         if verdict != Verdict.DEADLINE:
             raise not_ended(verdict, message, ref)
         run_goes_on = "The run was left alone (cancel_on_timeout=False)."
@@ -408,8 +408,11 @@ class RemoteRunOperator(UsesHook, BaseOperator):
             run_goes_on = f"Cancelling it: {report.note}."
         raise RemoteRunTimeoutError(f"{message}. {run_goes_on}", {"run_id": ref.run_id, "vendor": ref.vendor})
 
-    def _finish(self, context: Context, run: RemoteRun) -> dict[str, Any]:
-        """Judge a run that has ended."""
+    def _finish(self, context: Context, run: RemoteRun, told: Sequence[Step] = ()) -> dict[str, Any]:
+        """Judge a run that has ended.
+
+        :param told: steps that are in the task's log already.
+        """
         run = completed(self.hook, run, self.log)
         if run.state.is_good and self._was_cancelled(context, run.ref):
             self.log.warning("Run %s was cancelled: %s does not make it a success", run.ref.run_id, run.vendor_status)
@@ -421,6 +424,8 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         if not good and self.hook.capabilities.logs and self.log_remote is not False:
             tail = log_tail(self.hook, run.ref)
         for step in run.steps:
+            if step in told:
+                continue
             self.log.info("Step %s ended as %s", step.name, step.vendor_status)
         memory = TaskMemory(context, enabled=self.durable)
         if (left := memory.load()) is not None:

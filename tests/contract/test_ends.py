@@ -48,6 +48,20 @@ def test_a_run_that_succeeds_returns_its_manifest(stage: Stage) -> None:
     assert stage.sandbox.ledger.cancels == []
 
 
+def test_the_end_of_each_step_is_told_once(stage: Stage, task_log: TaskLog) -> None:
+    stage.sandbox.plan(SHORT)
+
+    manifest = stage.task().run()
+
+    for step in manifest["steps"]:
+        ends = [
+            text
+            for _, text in task_log.lines
+            if text.startswith(f"Step {step['name']} ") and step["vendor_status"] in text.split()
+        ]
+        assert len(ends) == 1, ends
+
+
 def test_run_id_and_url_are_known_the_moment_the_run_is_started(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
     task = stage.task()
