@@ -1,21 +1,20 @@
-"""What the stack tests share: a question to the vendor's side about the runs of one task."""
+"""What the stack tests share: the stage of the exit rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from airflow_provider_etlapis.demo.director import RealDirector
+from airflow_provider_etlapis.demo.stack import LocalAirflow
+from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
+from tests.stack.exits import Stage, staged
+from tests.stack.sides import DirectorSide, MeiroSide
 
-RunsOf = Callable[[str], list[dict[str, object]]]
 
-
-@pytest.fixture
-def runs_of(director: RealDirector) -> RunsOf:
-    """Return the runs on the real Director that a DAG has started, newest first."""
-
-    def runs(dag_id: str) -> list[dict[str, object]]:
-        return [row for row in director.runs() if f"airflow {dag_id}." in str(row.get("comment"))]
-
-    return runs
+@pytest.fixture(scope="module")
+def stage(airflow: LocalAirflow, director: RealDirector) -> Iterator[Stage]:
+    """The tasks of the exit rows, in the Airflow of the test's module."""
+    with MeiroSandbox() as meiro, staged(airflow, [DirectorSide(director), MeiroSide(meiro)]) as made:
+        yield made

@@ -10,14 +10,3 @@ def wait_for_followed_run(airflow: LocalAirflow, dag_id: str, run_id: str, task_
     airflow.api.wait_for_state(dag_id, run_id, task_id, state)
     airflow.wait_for(lambda: airflow.api.xcom(dag_id, run_id, task_id, "run_id") is not None, 60, "a started run")
     return str(airflow.api.xcom(dag_id, run_id, task_id, "run_id"))
-
-
-def wait_for_watching(
-    airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str, remote: str, map_index: int = -1
-) -> None:
-    """Wait until the triggerer has told of the run in the task's log."""
-
-    def told() -> bool:
-        return f"Run {remote} is progress" in airflow.api.log_text(dag_id, run_id, task_id, map_index=map_index)
-
-    airflow.wait_for(told, 30, f"the triggerer watching {remote}")

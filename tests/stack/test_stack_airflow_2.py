@@ -1,108 +1,56 @@
-"""A real Airflow 2.11 drives a real Celery Director: the promises that its triggers and its tries have to keep.
+"""A real Airflow 2.11 drives a real Celery Director and a sandbox: the promises that its triggers and tries keep.
 
 Its triggers are told of no kill, and its tasks have no state store.
 """
 
 from __future__ import annotations
 
-import signal
-from dataclasses import dataclass
-
 import pytest
 
 from airflow_provider_etlapis.demo.director import RealDirector
 from airflow_provider_etlapis.demo.stack import LocalAirflow
+from tests.stack import test_stack_exits as exits
 from tests.stack.dags import dag, run
+from tests.stack.exits import Stage
 from tests.support.stack import AddDag
 
 CONN_ID = "celery_director_default"
 ENDS = "ends_on_airflow2"
-EXITS = "exits_on_airflow2"
 QUICKLY = {"poll_interval": 1.0}
-RETRIED = {"retries": 2, "retry_delay": 1}
-
-
-@dataclass(frozen=True)
-class Play:
-    """Two DAG runs that are under way at once, since most of a test's time is waiting."""
-
-    airflow: LocalAirflow
-    director: RealDirector
-    runs: dict[str, str]
-
-    def remote(self, dag_id: str, task_id: str, state: str) -> str:
-        """Wait until a task follows its remote run, and return the id of that run."""
-        here = (dag_id, self.runs[dag_id], task_id)
-        self.airflow.api.wait_for_state(*here, state)
-        self.airflow.wait_for(lambda: self.airflow.api.xcom(*here, "run_id") is not None, 30, "a started run")
-        remote = str(self.airflow.api.xcom(*here, "run_id"))
-        told = f"Run {remote} is progress"
-        self.airflow.wait_for(lambda: told in self.airflow.api.log_text(*here), 30, f"{task_id} watching {remote}")
-        return remote
-
-    def remote_runs(self, task_id: str) -> list[str]:
-        """Ids of all runs that the Director has of a task, newest first."""
-        mark = f"airflow {EXITS}.{task_id}"
-        return [str(row["id"]) for row in self.director.runs() if mark in str(row.get("comment"))]
 
 
 @pytest.fixture(scope="module")
-def play(airflow_2_stack: LocalAirflow, add_dag_2: AddDag, director: RealDirector) -> Play:
-    """Start both DAGs."""
+def airflow(airflow_2_stack: LocalAirflow) -> LocalAirflow:
+    """The Airflow in which the rows are played."""
+    return airflow_2_stack
+
+
+class TestDeferred(exits.TestDeferred):
+    """Every row of the exit list, and one more."""
+
+    def test_the_link_is_there_while_the_task_waits(self, stage: Stage) -> None:
+        for place in stage.places("deferred", "outlives"):
+            place.followed()
+            instance = f"dags/{place.dag_id}/dagRuns/{place.run_id}/taskInstances/{place.task_id}"
+            assert str(place.xcom("run_url")) in str(stage.airflow.api.get(f"{instance}/links"))
+
+
+class TestRunning(exits.TestRunning):
+    """Every row of the exit list."""
+
+
+def test_sync_and_deferrable_end_alike(
+    airflow_2_stack: LocalAirflow, add_dag_2: AddDag, director: RealDirector
+) -> None:
     api = airflow_2_stack.api
     api.add_connection(CONN_ID, director.connection())
-    ends = [
+    tasks = [
         run(f"{name.lower()}_{mode}", name, payload={"seconds": 0.2}, deferrable=mode == "deferred", **QUICKLY)
         for mode in ("sync", "deferred")
         for name in ("QUICK", "FAILS")
     ]
-    exits = [
-        run("killed", "SLOW", payload={"seconds": 25}, deferrable=False, **RETRIED, **QUICKLY),
-        run("marked", "SLOW", payload={"seconds": 90}, deferrable=True, **QUICKLY),
-        run("moved", "SLOW", payload={"seconds": 60}, deferrable=True, **QUICKLY),
-    ]
-    for dag_id, tasks in ((EXITS, exits), (ENDS, ends)):
-        add_dag_2(dag_id, dag(dag_id, *tasks))
-    return Play(airflow_2_stack, director, {dag_id: api.trigger(dag_id) for dag_id in (EXITS, ENDS)})
-
-
-def test_a_retry_after_the_worker_was_killed_follows_the_same_run(play: Play) -> None:
-    remote = play.remote(EXITS, "killed", "running")
-
-    play.airflow.kill_task(EXITS, play.runs[EXITS], "killed")
-
-    ended = play.airflow.api.wait_for_state(EXITS, play.runs[EXITS], "killed", {"success", "failed"}, 90)
-    assert (ended["state"], ended["try_number"]) == ("success", 2)
-    assert play.airflow.api.xcom(EXITS, play.runs[EXITS], "killed")["run_id"] == remote
-    assert play.remote_runs("killed") == [remote]
-
-
-def test_marking_a_deferred_task_failed_cancels_its_run_and_its_link_is_there_by_then(play: Play) -> None:
-    remote = play.remote(EXITS, "marked", "deferred")
-    links = play.airflow.api.get(f"dags/{EXITS}/dagRuns/{play.runs[EXITS]}/taskInstances/marked/links")
-    assert f"{play.director.base_url}/{remote}" in str(links)
-
-    play.airflow.api.set_state(EXITS, play.runs[EXITS], "marked", "failed")
-
-    play.airflow.wait_for(lambda: play.director.run(remote)["status"] == "canceled", 30, "the run canceled")
-    assert play.airflow.api.task_instance(EXITS, play.runs[EXITS], "marked")["state"] == "failed"
-
-
-def test_a_triggerer_that_ends_cancels_nothing_and_the_next_one_goes_on(play: Play) -> None:
-    remote = play.remote(EXITS, "moved", "deferred")
-
-    play.airflow.kill_triggerer(signal.SIGTERM)
-    status = play.director.run(remote)["status"]
-    play.airflow.start_triggerer()
-
-    assert status == "progress"
-    play.airflow.api.wait_for_state(EXITS, play.runs[EXITS], "moved", "success", 90)
-    assert play.remote_runs("moved") == [remote]
-    assert play.director.run(remote)["status"] == "success"
-
-
-def test_sync_and_deferrable_end_alike(play: Play) -> None:
-    api, here = play.airflow.api, (ENDS, play.runs[ENDS])
+    add_dag_2(ENDS, dag(ENDS, *tasks))
+    here = (ENDS, api.trigger(ENDS))
     assert api.wait_for_run(*here, 90) == "failed"
 
     states = {row["task_id"]: row["state"] for row in api.task_instances(*here)}

@@ -1,23 +1,20 @@
-"""A real Airflow drives a real Celery Director, with real signals: what a wait survives, and what ends the run."""
+"""A real Airflow drives a real Celery Director: what a user sees of a run, and what nobody is to see."""
 
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import pytest
 
 from airflow_provider_etlapis.demo.director import RealDirector
 from airflow_provider_etlapis.demo.stack import LocalAirflow
-from tests.stack.conftest import RunsOf
 from tests.stack.dags import dag, run
-from tests.stack.looks import wait_for_followed_run, wait_for_watching
+from tests.stack.looks import wait_for_followed_run
 from tests.support.stack import AddDag
 
 pytestmark = pytest.mark.usefixtures("director_conn_id")
 
-LONG = {"seconds": 60}
 FEW = {"seconds": 12}
 QUICKLY = {"poll_interval": 1.0}
 
@@ -68,110 +65,6 @@ def test_sync_and_deferrable_differ_in_nothing_that_a_user_sees(
         failures.append(reason.partition(failed)[2])
     assert failures[0] == failures[1]
     assert "ValueError" in failures[0]
-
-
-def test_a_retry_after_the_worker_was_killed_follows_the_same_run(
-    airflow_stack: LocalAirflow, add_dag: AddDag, runs_of: RunsOf
-) -> None:
-    dag_id = "stack_worker_killed"
-    retried = {"retries": 2, "retry_delay": 1}
-    add_dag(dag_id, dag(dag_id, run("waits", "SLOW", payload={"seconds": 25}, deferrable=False, **retried, **QUICKLY)))
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    remote = wait_for_followed_run(airflow_stack, dag_id, run_id, "waits", "running")
-
-    airflow_stack.kill_task(dag_id, run_id, "waits")
-
-    assert api.wait_for_run(dag_id, run_id, 120) == "success"
-    assert [row["id"] for row in runs_of(dag_id)] == [remote]
-    assert api.task_instance(dag_id, run_id, "waits")["try_number"] == 2
-    assert api.xcom(dag_id, run_id, "waits")["run_id"] == remote
-
-
-def test_a_triggerer_that_ends_or_dies_cancels_nothing_and_the_next_one_goes_on(
-    airflow_stack: LocalAirflow, add_dag: AddDag, runs_of: RunsOf, director: RealDirector
-) -> None:
-    dag_id = "stack_triggerer_gone"
-    add_dag(dag_id, dag(dag_id, run("waits", "SLOW", payload=LONG, deferrable=True, **QUICKLY)))
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    remote = wait_for_followed_run(airflow_stack, dag_id, run_id, "waits", "deferred")
-
-    airflow_stack.kill_triggerer(signal.SIGTERM)
-    airflow_stack.start_triggerer()
-    assert director.run(remote)["status"] == "progress"
-    airflow_stack.kill_triggerer(signal.SIGKILL)
-    airflow_stack.start_triggerer()
-
-    assert api.wait_for_run(dag_id, run_id, 150) == "success"
-    assert [row["id"] for row in runs_of(dag_id)] == [remote]
-    assert runs_of(dag_id)[0]["status"] == "success"
-
-
-def test_marking_a_deferred_task_failed_cancels_its_run_and_no_other(
-    airflow_stack: LocalAirflow, add_dag: AddDag, director: RealDirector
-) -> None:
-    dag_id = "stack_marked"
-    mapped = (
-        "Run.partial(task_id='mapped', project='demo', name='SLOW', deferrable=True, poll_interval=1.0)"
-        ".expand(payload=[{'seconds': 60}, {'seconds': 20}])"
-    )
-    add_dag(dag_id, dag(dag_id, run("single", "SLOW", payload=LONG, deferrable=True, **QUICKLY), mapped))
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    here = (dag_id, run_id)
-    single = wait_for_followed_run(airflow_stack, *here, "single", "deferred")
-    for index in (0, 1):
-        api.wait_for_state(*here, "mapped", "deferred", map_index=index)
-    marked, spared = (api.xcom(*here, "mapped", "run_id", map_index=index) for index in (0, 1))
-    # Airflow calls nobody when a task is marked before a triggerer has taken its trigger up.
-    for task, index, remote in (("single", -1, single), ("mapped", 0, marked)):
-        wait_for_watching(airflow_stack, *here, task, remote, index)
-
-    api.set_state(*here, "single", "failed")
-    api.set_state(*here, "mapped", "failed", map_index=0)
-
-    for remote in (single, marked):
-        airflow_stack.wait_for(lambda r=remote: director.run(r)["status"] == "canceled", 30, "the run canceled")
-    api.wait_for_state(*here, "mapped", "success", map_index=1)
-    assert director.run(spared)["status"] == "success"
-    assert api.task_instance(*here, "single")["state"] == "failed"
-
-
-def test_a_clear_starts_anew_while_deferred_while_running_and_after_success(
-    airflow_stack: LocalAirflow, add_dag: AddDag, runs_of: RunsOf, director: RealDirector
-) -> None:
-    dag_id = "stack_cleared"
-    add_dag(
-        dag_id,
-        dag(
-            dag_id,
-            run("deferred", "SLOW", payload=FEW, deferrable=True, **QUICKLY),
-            run("running", "SLOW", payload=FEW, deferrable=False, **QUICKLY),
-            run("ended", "QUICK", deferrable=True, **QUICKLY),
-        ),
-    )
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    here = (dag_id, run_id)
-    first = {
-        "deferred": wait_for_followed_run(airflow_stack, *here, "deferred", "deferred"),
-        "running": wait_for_followed_run(airflow_stack, *here, "running", "running"),
-    }
-    api.wait_for_state(*here, "ended", "success")
-    first["ended"] = api.xcom(*here, "ended")["run_id"]
-
-    wait_for_watching(airflow_stack, *here, "deferred", first["deferred"])
-
-    api.clear(*here, ["deferred", "running", "ended"])
-
-    assert api.wait_for_run(*here, 120) == "success"
-    for task_id, old in first.items():
-        new = api.xcom(*here, task_id)["run_id"]
-        assert new != old
-        assert director.run(new)["status"] == "success"
-        assert director.run(old)["status"] == ("success" if task_id == "ended" else "canceled")
-    assert len(runs_of(dag_id)) == 6
 
 
 def test_the_link_is_there_while_the_task_waits_and_the_trigger_row_holds_no_secret(

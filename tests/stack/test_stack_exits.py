@@ -1,4 +1,8 @@
-"""Every way in which a wait can end before its run does, in a real Airflow with a real Director."""
+"""Every way in which a wait can end before its run does: real Airflow, real signals, two vendors and their ledgers.
+
+Each row is played for a real Celery Director and for a sandbox of Meiro. The rows of both classes are played on
+Airflow 2.11 as well, by `test_stack_airflow_2.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,118 +10,253 @@ import signal
 
 import pytest
 
-from airflow_provider_etlapis.demo.director import RealDirector
 from airflow_provider_etlapis.demo.stack import LocalAirflow
-from tests.stack.dags import dag, run
-from tests.stack.looks import wait_for_followed_run, wait_for_watching
-from tests.support.stack import AddDag
+from tests.stack.exits import Stage
+from tests.stack.sides import Ledger
 
-pytestmark = pytest.mark.usefixtures("director_conn_id")
-
-LONG = {"seconds": 90}
-QUICKLY = {"poll_interval": 1.0}
-SHORT = 6
+# The old try and the new one may both come to cancel the run, at the same moment.
+CLEARED = (Ledger(starts=2, cancels=1), Ledger(starts=2, cancels=2))
 
 
-def test_a_deadline_cancels_the_run_or_leaves_it_as_asked_and_the_task_says_which(
-    airflow_stack: LocalAirflow, add_dag: AddDag, director: RealDirector
-) -> None:
-    dag_id = "exit_deadlines"
-    limits = {"timeout": {"timeout": SHORT}, "execution_timeout": {"execution_timeout": f"timedelta(seconds={SHORT})"}}
-    tasks = []
-    for name, limit in limits.items():
-        for mode, deferrable in (("sync", False), ("deferred", True)):
-            task = run(f"{name}_{mode}", "SLOW", payload=LONG, deferrable=deferrable, **limit, **QUICKLY)
-            tasks.append(task.replace("'timedelta", "timedelta").replace(")'", ")"))
-    left = {"timeout": SHORT, "cancel_on_timeout": False, "deferrable": True}
-    tasks.append(run("left_alone", "SLOW", payload=LONG, **left, **QUICKLY))
-    add_dag(dag_id, dag(dag_id, *tasks))
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    assert api.wait_for_run(dag_id, run_id, 90) == "failed"
-
-    for row in api.task_instances(dag_id, run_id):
-        task_id = row["task_id"]
-        remote = api.xcom(dag_id, run_id, task_id, "run_id")
-        text = api.log_text(dag_id, run_id, task_id)
-        if task_id == "left_alone":
-            assert director.run(remote)["status"] == "progress"
-            director.cancel(remote)
-        assert row["state"] == "failed"
-        assert "had not ended by its deadline" in text, task_id
-        assert director.run(remote)["status"] == "canceled", task_id
-        assert ("was left alone" if task_id == "left_alone" else "asked to cancel") in text
+@pytest.fixture(scope="module")
+def airflow(airflow_stack: LocalAirflow) -> LocalAirflow:
+    """The Airflow in which the rows are played."""
+    return airflow_stack
 
 
-def test_marking_a_task_success_or_its_dag_run_failed_cancels_the_run(
-    airflow_stack: LocalAirflow, add_dag: AddDag, director: RealDirector
-) -> None:
-    dag_id = "exit_by_hand"
-    waiting = {"payload": LONG, **QUICKLY}
-    names = {"marked": True, "deferred": True, "running": False}
-    add_dag(dag_id, dag(dag_id, *(run(name, "SLOW", deferrable=mode, **waiting) for name, mode in names.items())))
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    here = (dag_id, run_id)
-    remotes = {
-        name: wait_for_followed_run(airflow_stack, *here, name, "deferred" if deferrable else "running")
-        for name, deferrable in names.items()
-    }
-    for name in ("marked", "deferred"):
-        wait_for_watching(airflow_stack, *here, name, remotes[name])
+class Rows:
+    """What is alike for a task that is deferred and one that runs on a worker."""
 
-    api.set_state(*here, "marked", "success")
-    airflow_stack.wait_for(lambda: director.run(remotes["marked"])["status"] == "canceled", 30, "a canceled run")
-    assert director.run(remotes["deferred"])["status"] == "progress"
-    api.set_run_state(*here, "failed")
+    name: str
 
-    for name in ("deferred", "running"):
-        airflow_stack.wait_for(lambda r=remotes[name]: director.run(r)["status"] == "canceled", 30, f"{name} canceled")
-    assert api.task_instance(*here, "marked")["state"] == "success"
+    def test_marking_the_task_failed_cancels_its_run(self, stage: Stage) -> None:
+        self._mark(stage, "failed")
+
+    def test_marking_the_task_success_cancels_its_run(self, stage: Stage) -> None:
+        self._mark(stage, "success")
+
+    def _mark(self, stage: Stage, state: str) -> None:
+        places = stage.places(self.name, f"marked_{state}")
+        remotes = {place: place.watched() for place in places}
+
+        for place in places:
+            place.mark(state)
+
+        for place, remote in remotes.items():
+            place.wait_for_cancelled(remote)
+            assert place.instance()["state"] == state
+            assert place.ledger() == Ledger(starts=1, cancels=1)
+
+    def test_marking_the_dag_run_failed_cancels_the_runs_of_its_tasks(self, stage: Stage) -> None:
+        name = f"failed_while_{self.name}"
+        remotes = {place: place.watched() for place in stage.places(name, "waits")}
+
+        stage.airflow.api.set_run_state(stage.dag_id(name), stage.runs[name], "failed")
+
+        for place, remote in remotes.items():
+            place.wait_for_cancelled(remote)
+            assert place.wait_for_state("failed", "skipped")["state"] == "failed"
+            assert place.ledger() == Ledger(starts=1, cancels=1)
+
+    def test_clearing_the_task_cancels_its_run_and_starts_anew(self, stage: Stage) -> None:
+        places = stage.places(self.name, "cleared")
+        remotes = {place: place.watched() for place in places}
+
+        for place in places:
+            place.clear()
+
+        for place, remote in remotes.items():
+            place.wait_for_cancelled(remote)
+            place.wait_for_state("success")
+            assert place.xcom()["run_id"] != remote
+            assert place.ledger() in CLEARED
+
+    def test_a_wait_that_is_given_up_leaves_the_run_and_a_retry_follows_it_again(self, stage: Stage) -> None:
+        places = stage.places(self.name, "given_up")
+        for place in places:
+            place.wait_for_log("was left alone; a retry of the task follows it again")
+            assert "The vendor could not be asked for" in place.log()
+
+        for place in places:
+            place.side.line.mend()
+
+        for place in places:
+            place.airflow.wait_for(lambda p=place: p.instance()["try_number"] > 1, 60, f"a retry of {place}")
+            (remote,) = place.side.started(place.dag_id, place.task_id)
+            assert place.watched() == remote
+            assert place.side.is_alive(remote)
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+    @pytest.mark.parametrize("limit", ["timeout", "execution_timeout", "left_alone"])
+    def test_a_deadline_cancels_the_run_or_leaves_it_as_asked_and_the_task_says_which(
+        self, stage: Stage, limit: str
+    ) -> None:
+        left_alone = limit == "left_alone"
+        for place in stage.places(self.name, limit):
+            assert place.wait_for_state("failed", "success")["state"] == "failed"
+            remote = str(place.xcom("run_id"))
+            assert "had not ended by its deadline" in place.log()
+            assert ("was left alone" if left_alone else "asked to cancel") in place.log()
+            assert place.side.is_alive(remote) is left_alone
+            assert place.side.is_cancelled(remote) is not left_alone
+            assert place.ledger() == Ledger(starts=1, cancels=0 if left_alone else 1)
+            if left_alone:
+                place.side.cancel(remote)
 
 
-def test_a_deadline_holds_when_no_triggerer_is_alive(
-    airflow_stack: LocalAirflow, add_dag: AddDag, director: RealDirector
-) -> None:
-    dag_id = "exit_no_triggerer"
-    add_dag(dag_id, dag(dag_id, run("waits", "SLOW", payload=LONG, deferrable=True, timeout=3, **QUICKLY)))
-    api = airflow_stack.api
-    airflow_stack.kill_triggerer(signal.SIGKILL)
-    try:
-        run_id = api.trigger(dag_id)
-        remote = wait_for_followed_run(airflow_stack, dag_id, run_id, "waits", "deferred")
+class TestDeferred(Rows):
+    """The task is deferred."""
 
-        assert api.wait_for_run(dag_id, run_id, 120) == "failed"
+    name = "deferred"
 
-        assert "no triggerer ended the wait in time" in api.log_text(dag_id, run_id, "waits")
-        assert director.run(remote)["status"] == "canceled"
-    finally:
-        airflow_stack.start_triggerer()
+    @pytest.fixture(scope="class", autouse=True)
+    def _begun(self, stage: Stage) -> None:
+        if not stage.airflow.triggerers:
+            stage.airflow.start_triggerer()
+        stage.start("deferred", "failed_while_deferred")
+        stage.cut_lines("deferred")
+
+    def test_marking_one_mapped_task_failed_cancels_its_run_and_no_other(self, stage: Stage) -> None:
+        marked, spared = (stage.places("deferred", "mapped_marked", index) for index in (0, 1))
+        remotes = {place: place.watched() for place in (*marked, *spared)}
+
+        for place in marked:
+            place.mark("failed")
+
+        for place in marked:
+            place.wait_for_cancelled(remotes[place])
+            assert place.instance()["state"] == "failed"
+            assert place.ledger() == Ledger(starts=1, cancels=1)
+        for place in spared:
+            assert place.instance()["state"] == "deferred"
+            assert place.side.is_alive(remotes[place])
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+    def test_clearing_a_mapped_task_cancels_its_runs_and_starts_anew(self, stage: Stage) -> None:
+        places = [place for index in (0, 1) for place in stage.places("deferred", "mapped_cleared", index)]
+        remotes = {place: place.watched() for place in places}
+
+        for place in places[:2]:
+            place.clear()  # with all its map indices
+
+        for place, remote in remotes.items():
+            place.wait_for_cancelled(remote)
+            place.wait_for_state("success")
+            assert place.xcom()["run_id"] != remote
+            assert place.ledger() in CLEARED
+
+    def test_clearing_a_task_that_has_succeeded_starts_anew(self, stage: Stage) -> None:
+        places = stage.places("deferred", "ended")
+        for place in places:
+            place.wait_for_state("success")
+        remotes = {place: place.xcom()["run_id"] for place in places}
+
+        for place in places:
+            place.clear()
+
+        for place, remote in remotes.items():
+            place.wait_for_state("success", try_number=2)
+            assert place.xcom()["run_id"] != remote
+            assert place.ledger() == Ledger(starts=2, cancels=0)
+
+    def test_a_crashed_trigger_leaves_the_run_and_a_retry_follows_it(self, stage: Stage) -> None:
+        for place in stage.places("deferred", "crashed"):
+            assert place.wait_for_state("success", "failed")["state"] == "success"
+            remote = place.xcom()["run_id"]
+            assert f"The trigger failed. Run {remote} was left alone; a retry follows it again" in place.log()
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+    def test_a_trigger_that_is_given_to_another_triggerer_leaves_the_run_and_goes_on(self, stage: Stage) -> None:
+        remotes = {place: place.watched() for place in stage.places("deferred", "outlives")}
+        looks = {place: place.looks(remote) for place, remote in remotes.items()}
+        lost = stage.airflow.triggerers[-1]
+        stage.airflow.start_triggerer()
+
+        lost.session.signal(signal.SIGSTOP)  # its heartbeats stop, and Airflow gives its triggers away
+        try:
+            for place, remote in remotes.items():
+                place.wait_for_look(remote, looks[place] + 1, timeout=90)
+        finally:
+            lost.session.signal(signal.SIGCONT)  # it learns that they are its own no more
+
+        for place, remote in remotes.items():
+            place.wait_for_log(f"Run {remote} is still followed, it goes on")
+            assert place.instance()["state"] == "deferred"
+            assert place.side.is_alive(remote)
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+    def test_a_triggerer_that_is_stopped_cancels_nothing_and_the_next_one_goes_on(self, stage: Stage) -> None:
+        remotes = {place: place.watched() for place in stage.places("deferred", "outlives")}
+        looks = {place: place.looks(remote) for place, remote in remotes.items()}
+
+        stage.airflow.kill_triggerer(signal.SIGTERM)
+        if not stage.airflow.triggerers:
+            stage.airflow.start_triggerer()
+
+        for place, remote in remotes.items():
+            place.wait_for_look(remote, looks[place] + 1)
+            assert place.instance()["state"] == "deferred"
+            assert place.side.is_alive(remote)
+            assert place.ledger() == Ledger(starts=1, cancels=0)
 
 
-def test_a_crashed_trigger_leaves_the_run_and_a_retry_follows_it(
-    airflow_stack: LocalAirflow, add_dag: AddDag, director: RealDirector
-) -> None:
-    dag_id = "exit_trigger_crash"
-    # A hook path that cannot be imported in the triggerer stands for any defect there.
-    broken = """
-class Broken(Run):
-    @classmethod
-    def hook_path(cls):
-        return "no.such.Hook"
-    def execute(self, context):
-        self.deferrable = context["ti"].try_number == 1
-        return super().execute(context)
+class TestRunning(Rows):
+    """The task runs on a worker; no triggerer is alive all the while, which the last two rows are about."""
 
-"""
-    task = run("waits", "SLOW", payload={"seconds": 20}, retries=1, retry_delay=1, **QUICKLY)
-    source = dag(dag_id, task.replace("Run(", "Broken(", 1)).replace("\nwith DAG", f"{broken}\nwith DAG")
-    add_dag(dag_id, source)
-    api = airflow_stack.api
-    run_id = api.trigger(dag_id)
-    assert api.wait_for_run(dag_id, run_id, 120) == "success"
+    name = "running"
 
-    ours = [row for row in director.runs() if f"airflow {dag_id}." in str(row.get("comment"))]
-    assert len(ours) == 1
-    assert "was left alone; a retry of the task follows it again" in api.log_text(dag_id, run_id, "waits", try_number=1)
-    assert api.xcom(dag_id, run_id, "waits")["run_id"] == ours[0]["id"]
+    @pytest.fixture(scope="class", autouse=True)
+    def _begun(self, stage: Stage) -> None:
+        stage.start("deferred")
+        for place in stage.places("deferred", "outlives"):
+            place.watched()
+        stage.kill_triggerers()
+        stage.start("running", "failed_while_running")
+        stage.cut_lines("running")
+
+    def test_a_worker_that_is_told_to_stop_cancels_its_run_and_a_retry_starts_anew(self, stage: Stage) -> None:
+        places = stage.places("running", "stopped")
+        remotes = {place: place.watched() for place in places}
+
+        for place in places:
+            place.signal_worker(signal.SIGTERM)
+
+        for place, remote in remotes.items():
+            place.wait_for_cancelled(remote)
+            place.wait_for_state("success")
+            assert place.xcom()["run_id"] != remote
+            assert place.ledger() == Ledger(starts=2, cancels=1)
+
+    def test_a_retry_after_the_worker_was_killed_follows_the_same_run(self, stage: Stage) -> None:
+        places = stage.places("running", "killed")
+        remotes = {place: place.watched() for place in places}
+
+        for place in places:
+            place.kill()
+
+        for place, remote in remotes.items():
+            ended = place.wait_for_state("success", "failed")
+            assert (ended["state"], ended["try_number"]) == ("success", 2)
+            assert place.xcom()["run_id"] == remote
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+    def test_a_deadline_holds_when_no_triggerer_is_alive(self, stage: Stage) -> None:
+        for place in stage.places("running", "unwatched"):
+            assert place.wait_for_state("failed", "success", timeout=150)["state"] == "failed"
+            remote = str(place.xcom("run_id"))
+            assert "no triggerer ended the wait in time" in place.log()
+            assert place.side.is_cancelled(remote)
+            assert place.ledger() == Ledger(starts=1, cancels=1)
+
+    def test_a_triggerer_that_is_killed_cancels_nothing_and_the_next_one_goes_on(self, stage: Stage) -> None:
+        places = stage.places("deferred", "outlives")
+        for place in places:
+            assert place.instance()["state"] == "deferred"
+            assert place.ledger() == Ledger(starts=1, cancels=0)
+
+        stage.airflow.start_triggerer()
+
+        for place in places:
+            assert place.wait_for_state("success", "failed", timeout=180)["state"] == "success"
+            assert place.xcom()["run_id"] == str(place.xcom("run_id"))
+            assert place.ledger() == Ledger(starts=1, cancels=0)

@@ -13,7 +13,15 @@ import pytest
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from tests.matrix.environment import environment
 from tests.matrix.rows import Row
-from tests.support.stack import AddDag, adding_dags_to
+from tests.support.stack import PARALLELISM, SETTINGS, AddDag, adding_dags_to, patient
+
+SETTINGS_2 = {
+    **SETTINGS,
+    # A worker learns at its heartbeats that a person has ended its task. Airflow 2 fails a running task that is
+    # cleared if the scheduler looks for dead workers before that.
+    "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "120",
+}
 
 ROW = Row(os.environ.get("ETLAPIS_OLDER_AIRFLOW", "2.11.2"), "3.11")
 
@@ -24,7 +32,9 @@ def airflow_2_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalA
     home = tmp_path_factory.mktemp("airflow2")
     dags = home / "dags"
     dags.mkdir()
-    with LocalAirflow(home, dags, python=environment(ROW)) as airflow:
+    with LocalAirflow(
+        home, dags, {**SETTINGS_2, **patient(home)}, parallelism=PARALLELISM, python=environment(ROW)
+    ) as airflow:
         yield airflow
 
 

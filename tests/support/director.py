@@ -13,7 +13,7 @@ from airflow_provider_etlapis.demo.stack import LocalAirflow
 @pytest.fixture(scope="session")
 def director(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealDirector]:
     """A Director whose cancel works, without authentication."""
-    with RealDirector(tmp_path_factory.mktemp("director"), fix_cancel=True, concurrency=10) as running:
+    with RealDirector(tmp_path_factory.mktemp("director"), fix_cancel=True, concurrency=24) as running:
         yield running
 
 
