@@ -109,6 +109,15 @@ class Place:
     def wait_for_look(self, remote: str, number: int = 1, timeout: float = 60.0) -> None:
         self.airflow.wait_for(lambda: self.looks(remote) >= number, timeout, f"wait {number} of {self} for {remote}")
 
+    def triggerer(self) -> int | None:
+        """Return the job id of the triggerer that has the task's trigger."""
+        rows = self.airflow.query(
+            "SELECT triggerer_id FROM trigger JOIN task_instance ON trigger.id = trigger_id"
+            " WHERE dag_id = ? AND run_id = ? AND task_id = ? AND map_index = ?",
+            *(self.dag_id, self.run_id, self.task_id, self.map_index),
+        )
+        return rows[0]["triggerer_id"] if rows else None
+
     def mark(self, state: str) -> None:
         self.airflow.api.set_state(self.dag_id, self.run_id, self.task_id, state, self.map_index)
 

@@ -187,14 +187,17 @@ class TestDeferred(Rows):
 
     def test_a_triggerer_that_is_stopped_cancels_nothing_and_the_next_one_goes_on(self, stage: Stage) -> None:
         remotes = {place: place.watched() for place in stage.places("deferred", "outlives")}
-        looks = {place: place.looks(remote) for place, remote in remotes.items()}
+        stopped = {place: place.triggerer() for place in remotes}
 
         stage.airflow.kill_triggerer(signal.SIGTERM)
         if not stage.airflow.triggerers:
             stage.airflow.start_triggerer()
 
         for place, remote in remotes.items():
-            place.wait_for_look(remote, looks[place] + 1)
+            place.airflow.wait_for(
+                lambda p=place: p.triggerer() not in (None, stopped[p]), 60, f"another triggerer for {place}"
+            )
+            place.wait_for_look(remote)
             assert place.instance()["state"] == "deferred"
             assert place.side.is_alive(remote)
             assert place.ledger() == Ledger(starts=1, cancels=0)
