@@ -11,10 +11,9 @@ settings.load_profile("house")
 
 pytest_plugins = ["tests.support.stack", "tests.support.director", "tests.support.airflow_2"]
 
-# Three workers run the tests, which mostly wait. What a group shares, such as a real Airflow, is made once; each group has one of its own.
+# Two workers run the tests. What a group shares, such as a real Airflow, is made once; each group has one of its own.
 # The first group that a test needs a fixture of is the test's.
 GROUPS = {
-    "airflow 2": {"airflow_2", "airflow_2_stack"},
     "airflow with a real director": {"director", "director_as_published"},
     "airflow": {"airflow_stack", "browser", "chromium"},
 }

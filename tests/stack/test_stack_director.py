@@ -82,8 +82,14 @@ def test_the_link_is_there_while_the_task_waits_and_the_trigger_row_holds_no_sec
     run_id = api.trigger(dag_id)
     for task_id, state in (("waits_false", "running"), ("waits_true", "deferred")):
         remote = wait_for_followed_run(airflow_stack, dag_id, run_id, task_id, state)
-        links = api.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]
-        assert links == {"Remote run": f"{director_as_published.base_url}/{remote}"}
+        path, page = f"{task_id}/links", f"{director_as_published.base_url}/{remote}"
+        airflow_stack.wait_for(
+            lambda at=path, page=page: (
+                api.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{at}")["extra_links"] == {"Remote run": page}
+            ),
+            10,
+            "the link",
+        )
     rows = airflow_stack.query("SELECT classpath, kwargs FROM trigger")
     assert any("RemoteRunTrigger" in row["classpath"] for row in rows)
     assert api.wait_for_run(dag_id, run_id, 90) == "success"

@@ -17,8 +17,7 @@ from tests.support.stack import PARALLELISM, SETTINGS, AddDag, adding_dags_to, p
 
 SETTINGS_2 = {
     **SETTINGS,
-    # A worker learns at its heartbeats that a person has ended its task; half a minute was seen all the same.
-    "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "2",
+    # A running task that is cleared must end by itself before it is taken for one whose worker is dead.
     "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "120",
 }
 
