@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.hooks import base
+from airflow_provider_etlapis.hooks import connected
 from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
 from airflow_provider_etlapis.sandbox.lives import Life
@@ -160,13 +160,13 @@ async def test_triggers_that_load_together_make_one_look_up_one_login_and_one_co
     etlapis_sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up: list[str] = []
-    real = base.get_async_connection
+    real = connected.get_async_connection
 
     async def counting(conn_id: str, *more: Any, **others: Any) -> Any:
         looked_up.append(conn_id)
         return await real(conn_id, *more, **others)
 
-    monkeypatch.setattr(base, "get_async_connection", counting)
+    monkeypatch.setattr(connected, "get_async_connection", counting)
     meiro = etlapis_sandbox.meiro(conn_id="meiro_default")
     runs = []
     for number in range(300):
