@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,6 +53,26 @@ def termination_raises() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let the signals that end us come only when the block is over (in the main thread, where they arrive)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = {
+        signum: signal.signal(signum, lambda caught_one, _frame: caught.append(caught_one))
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    for number in caught:
+        signal.raise_signal(number)
 
 
 def free_port() -> int:
@@ -185,7 +206,8 @@ class ChildProcesses:
         """Start a process in a new session, stdin closed, output to `<logs>/<name>.log` (`<name>-2.log` …)."""
         self._tell_guardian(None)
         log = self._new_log(name)
-        with log.open("wb") as output:
+        # Ctrl-C between the start of a process and the note of it would leave it to nobody.
+        with log.open("wb") as output, _held_back():
             process = subprocess.Popen(  # noqa: S603 - the argument list is ours, and no shell reads it
                 list(argv),
                 env=dict(env),
@@ -195,9 +217,9 @@ class ChildProcesses:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child = ChildProcess(name, process, log)
-        self.children.append(child)
-        self._tell_guardian(f"+{child.session.leader} {child.session.created!r}")
+            child = ChildProcess(name, process, log)
+            self.children.append(child)
+            self._tell_guardian(f"+{child.session.leader} {child.session.created!r}")
         return child
 
     def run(

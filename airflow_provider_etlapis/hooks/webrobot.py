@@ -182,13 +182,17 @@ class WebRobotHook(WebRobotEndpoints):
             waiting = f"{shown} by the run before, not begun yet"
             return RemoteRun(ref, RunState.QUEUED, waiting, run.name, details=details)
         log = (task.get("executionLog") or "").rstrip().splitlines()
+        started = moment(metrics.get("startedAt"))
+        ended = moment(metrics.get("completedAt")) or moment(task.get("updatedAt"))
+        if started is not None and ended is not None and ended < started:
+            ended = None  # a row that comes late still has the end of the run before
         return RemoteRun(
             ref,
             run.state,
             shown,
             run.name,
-            started=moment(metrics.get("startedAt")),
-            ended=moment(metrics.get("completedAt")) or moment(task.get("updatedAt")),
+            started=started,
+            ended=ended,
             error=None if run.state.is_good else "\n".join(log[-_ERROR_LINES:]) or None,
             details={**details, "execution_id": task.get("executionReferenceId"), **metrics_detail(metrics)},
         )

@@ -14,7 +14,7 @@ from tests.stack.dags import dag, run
 from tests.stack.exits import Stage
 from tests.support.stack import AddDag
 
-pytestmark = pytest.mark.older_airflow
+pytestmark = pytest.mark.exits
 
 CONN_ID = "celery_director_default"
 ENDS = "ends_on_airflow2"

@@ -14,6 +14,8 @@ from airflow_provider_etlapis.demo.stack import LocalAirflow
 from tests.stack.exits import Stage
 from tests.stack.sides import Ledger
 
+pytestmark = pytest.mark.exits
+
 # The old try and the new one may both come to cancel the run, at the same moment.
 CLEARED = (Ledger(starts=2, cancels=1), Ledger(starts=2, cancels=2))
 

@@ -100,9 +100,9 @@ class Browser:
             self.driver.set_window_size(WIDTH, HEIGHT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser for all tests of a session."""
+    """A browser for these tests, gone after them: its pages ask Airflow for news as long as they are open."""
     binary, driver = _browser_and_driver()
     options = ChromeOptions()
     options.binary_location = binary
