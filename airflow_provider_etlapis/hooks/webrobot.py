@@ -181,6 +181,12 @@ class WebRobotHook(WebRobotEndpoints):
         if before is not None and not is_another_run(before, TaskMark.of(task, metrics, shown)):
             waiting = f"{shown} by the run before, not begun yet"
             return RemoteRun(ref, RunState.QUEUED, waiting, run.name, details=details)
+        if metrics.get("startedAt") and not metrics.get("completedAt"):
+            # Another run may have begun between these reads; then the status was that of the one before.
+            shown = str((yield from self.get_task_status.plan(**ref.ids)).get("status") or "")
+            run = replace(run, state=state_of(shown), vendor_status=shown)
+            if not run.state.is_terminal:
+                return run
         log = (task.get("executionLog") or "").rstrip().splitlines()
         started = moment(metrics.get("startedAt"))
         ended = moment(metrics.get("completedAt")) or moment(task.get("updatedAt"))
