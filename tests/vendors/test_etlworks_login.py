@@ -21,6 +21,7 @@ from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
 from tests.support.airflow_context import FakeTaskInstance, context_of
+from tests.support.releases import AIRFLOW
 from tests.vendors.etlworks_kit import CONN_ID, ORDERS, Recording
 
 TOKEN_LIFE = 5.0
@@ -34,6 +35,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, sandbox: EtlworksSandbox, conn_id: 
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 lets no operator run in a thread of its own")
 def test_waits_outlive_their_tokens_with_at_most_one_login_per_life(monkeypatch):
     """The worker and the triggerer, with tokens that are renewed, that only tell their end, and that tell nothing."""
     kinds = {
