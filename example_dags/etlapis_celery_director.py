@@ -48,7 +48,7 @@ with DAG(
         poll_interval=2,
     )
     broken = CeleryDirectorRunWorkflowOperator(
-        task_id="broken", retries=0, project="demo", name="FAILS", poll_interval=8
+        task_id="broken", retries=0, project="demo", name="FAILS", poll_interval=2
     )
 
     etl >> [seen, again]

@@ -46,7 +46,7 @@ with DAG(
         poke_interval=2,
     )
     forecast = DataworqExecuteJobOperator(
-        task_id="forecast", retries=0, flow_id=SALES_FORECAST, flow_name="SalesForecast", poll_interval=8
+        task_id="forecast", retries=0, flow_id=SALES_FORECAST, flow_name="SalesForecast", poll_interval=2
     )
 
     load >> seen

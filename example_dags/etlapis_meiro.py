@@ -54,7 +54,7 @@ with DAG(
         poll_interval=1,
     )
 
-    broken = MeiroRunWorkspaceOperator(task_id="broken", retries=0, workspace_id=101, poll_interval=8)
+    broken = MeiroRunWorkspaceOperator(task_id="broken", retries=0, workspace_id=101, poll_interval=2)
 
     etl >> [seen, fresh]
     copy >> on_copy

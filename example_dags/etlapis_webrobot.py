@@ -83,7 +83,7 @@ with DAG(
     # A task that does not run (any more) counts as stopped.
     tidy_up = WebRobotStopTaskOperator(task_id="tidy_up", project_id="98", job_id="240", webrobot_task_id="241")
     broken = WebRobotExecuteJobOperator(
-        task_id="broken", retries=0, project_id="98", job_id="230", on_already_running="wait", poll_interval=8
+        task_id="broken", retries=0, project_id="98", job_id="230", on_already_running="wait", poll_interval=2
     )
 
     prices >> [seen, job_done, job_metrics]

@@ -334,7 +334,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         return min(limits, default=None)
 
     def _defer(self, ref: RunRef, deadline: float | None, method_name: str) -> None:
-        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
+        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
 
         left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
         self.defer(
@@ -349,6 +349,7 @@ class RemoteRunOperator(UsesHook, BaseOperator):
                 owned=self._owned,
                 singly=self.follow_progress,
                 with_log=self._copies_log,
+                not_before=handed_over(),
             ),
             method_name=method_name,
             # The trigger keeps the deadline; the framework's own timeout is for when no triggerer is alive.

@@ -123,7 +123,7 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
         raise self._softened(not_ended(outcome.verdict, outcome.message, ref))
 
     def _defer(self, ref: RunRef, deadline: float | None = None) -> None:
-        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
+        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
 
         until = time.time() + float(self.timeout) if deadline is None else deadline
         self.defer(
@@ -135,6 +135,7 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
                 deadline=until,
                 patience=self.poll_failure_budget,
                 owned=False,
+                not_before=handed_over(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, until - time.time())) + _BACKSTOP,

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_etlapis.exceptions import EtlApiError
@@ -22,6 +23,16 @@ from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
 from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
 
 _KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
+_HANDOVER = 3.0
+
+
+def handed_over() -> float:
+    """Return when a task that defers now can safely be taken up again, in seconds since the epoch.
+
+    A worker may notice one heartbeat late that the process of a deferred task has ended. Taken up and queued again
+    before that, the task would be failed by the scheduler: "executor reported success, but the state is queued".
+    """
+    return time.time() + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + _HANDOVER
 
 
 class RemoteRunTrigger(BaseTrigger):
@@ -40,6 +51,8 @@ class RemoteRunTrigger(BaseTrigger):
     :param owned: whether the task started the run; another's run is never cancelled.
     :param singly: read the run on its own at each look, with its steps.
     :param with_log: copy new lines of the run's log into the task's at each look.
+    :param not_before: seconds since the epoch before which no event is sent, but for the deadline's, see
+        :func:`handed_over`; ``None``: at once.
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class RemoteRunTrigger(BaseTrigger):
         owned: bool = True,
         singly: bool = False,
         with_log: bool = False,
+        not_before: float | None = None,
         **others: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
@@ -68,6 +82,7 @@ class RemoteRunTrigger(BaseTrigger):
         self.owned = owned
         self.singly = singly
         self.with_log = with_log
+        self.not_before = not_before
         self._others = others
         self._fired = False
 
@@ -87,6 +102,7 @@ class RemoteRunTrigger(BaseTrigger):
                 "owned": self.owned,
                 "singly": self.singly,
                 "with_log": self.with_log,
+                "not_before": self.not_before,
             },
         )
 
@@ -95,6 +111,7 @@ class RemoteRunTrigger(BaseTrigger):
         wait = Wait(self.ref, WaitPolicy(self.deadline, self.patience))
         try:
             outcome = await self._end_of(wait)
+            await self._handover()
         except asyncio.CancelledError:
             if not KILLS_ARE_TOLD:
                 await self._on_cancelled()
@@ -135,6 +152,15 @@ class RemoteRunTrigger(BaseTrigger):
         finally:
             watcher.unsubscribe(place)
         return outcome
+
+    async def _handover(self) -> None:
+        """Wait until the task can be taken up again; no longer than its own deadline."""
+        if self.not_before is None:
+            return
+        latest = self.not_before if self.deadline is None else min(self.not_before, self.deadline)
+        if (left := latest - time.time()) > 0:
+            self.log.info("Handing over in %.1f s: Airflow may not have seen yet that the task has deferred", left)
+            await asyncio.sleep(left)
 
     def _told(self, outcome: Outcome) -> Outcome:
         for line in outcome.news:

@@ -23,7 +23,7 @@ from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, context_of
-from tests.support.releases import through_database
+from tests.support.releases import through_database, without_handover
 
 HOUR, MINUTE = 3600.0, 60.0
 A_REQUEST = 30.0
@@ -79,7 +79,7 @@ async def _wait(arguments: dict[str, Any], until: Callable[[], bool] = lambda: F
     """Be a triggerer: wait for the event, or end as in a restart, which tells nobody."""
     from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
 
-    trigger = RemoteRunTrigger(**through_database(arguments))
+    trigger = RemoteRunTrigger(**without_handover(arguments))
     waiting = asyncio.ensure_future(anext(trigger.run()))
     while not waiting.done() and not until():
         await asyncio.wait({waiting}, timeout=0.01)

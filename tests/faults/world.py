@@ -35,7 +35,7 @@ from airflow_provider_etlapis.wire.aio import AsyncClient
 from tests.contract.row import Row
 from tests.faults.scenario import LATE, MOVES, OUTAGES, PERSON, Act, Scenario, Struck
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, capture_logs, context_of
-from tests.support.releases import through_database
+from tests.support.releases import through_database, without_handover
 
 GATEWAY_SECRET = "gw-51c0-not-for-logs"
 LIFE = 100.0
@@ -431,7 +431,7 @@ class World:
     def _trigger(self, row: tuple[str, dict[str, Any]]) -> Any:
         from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
 
-        trigger = RemoteRunTrigger(**through_database(row[1]))
+        trigger = RemoteRunTrigger(**without_handover(row[1]))
         trigger.task_instance = self.ti
         return trigger
 

@@ -18,7 +18,7 @@ from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
 from airflow_provider_etlapis.wire.call import Request, Response
 from airflow_provider_etlapis.wire.sync import SyncClient  # before any sleep is replaced: it keeps the real one
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, context_of
-from tests.support.releases import through_database
+from tests.support.releases import through_database, without_handover
 
 LONGEST_TRY = 10.0
 """Seconds after which a wait that does not end fails the test."""
@@ -204,7 +204,7 @@ class Rehearsal:
     def _trigger(self, deferred: TaskDeferred) -> Any:
         _, arguments = deferred.trigger.serialize()
         self.trigger_arguments.append(arguments)
-        trigger = type(deferred.trigger)(**through_database(arguments))
+        trigger = type(deferred.trigger)(**without_handover(arguments))
         trigger.task_instance = self.ti
         return trigger
 

@@ -16,7 +16,7 @@ from airflow_provider_etlapis.runs.model import RunRef, RunState
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.triggers import guard
-from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
+from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
 from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
 from tests.support.airflow_context import FakeTaskInstance, TaskLog
 from tests.support.fake_vendor import CONN_ID, VENDOR, FakeHook, FakeVendor
@@ -50,7 +50,9 @@ async def _no_watcher_left() -> AsyncIterator[None]:
 
 
 def test_arguments_survive_airflows_serialisation() -> None:
-    made = trigger(deadline=1.5e9, cancel_on_kill=False, owned=False, singly=True, with_log=True, patience=7.0)
+    made = trigger(
+        deadline=1.5e9, cancel_on_kill=False, owned=False, singly=True, with_log=True, patience=7.0, not_before=1.4e9
+    )
     path, arguments = made.serialize()
 
     again = RemoteRunTrigger(**through_database(arguments))
@@ -67,6 +69,31 @@ def test_arguments_of_other_releases_are_accepted_and_kept() -> None:
     assert oldest.deadline is None
     assert newest.serialize()[1]["invented_later"] == {"x": 1}
     assert newest.serialize()[1]["dropped_long_ago"] == "y"
+
+
+async def test_no_event_before_airflow_can_take_the_task_up(vendor: FakeVendor) -> None:
+    vendor.looks["r"] = [GOOD]
+    before = time.time()
+
+    event = await event_of(trigger(not_before=before + 0.5))
+
+    assert event["state"] == "succeeded"
+    assert time.time() >= before + 0.5
+
+
+async def test_the_time_to_hand_over_ends_with_the_deadline(vendor: FakeVendor) -> None:
+    vendor.looks["r"] = [GOOD]
+    deadline = time.time() + 0.3
+
+    event = await event_of(trigger(not_before=deadline + 60, deadline=deadline))
+
+    assert event["state"] == "succeeded"
+
+
+def test_a_worker_is_left_a_heartbeat_to_notice_the_deferral(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "20")
+
+    assert handed_over() == pytest.approx(time.time() + 23, abs=1)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=1)},
     tags=["etlapis-demo", "expect:fails=failed"],
 ):
-    # A busy Airflow fails a task that is taken up again within seconds of its deferral.
     for task_id, name in {"etl": "ETL", "fails": "FAILS"}.items():
         CeleryDirectorRunWorkflowOperator(
-            task_id=task_id, project="demo", name=name, payload={"seconds": 8}, poll_interval=1
+            task_id=task_id, project="demo", name=name, payload={"seconds": 4}, poll_interval=1
         )
