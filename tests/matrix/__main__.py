@@ -83,7 +83,7 @@ def _suite(row: Row, python: Path, tests: list[str], workers: str) -> Result:
         report = Path(folder) / "report.xml"
         argv = [str(python), "-m", "pytest", "-q", "-o", f"cache_dir={folder}/cache", f"--junitxml={report}", *tests]
         beside_others = ["-n", workers, "--dist", "loadgroup"]
-        alone = ["-n", "0", "--last-failed", "--last-failed-no-failures", "none"]
+        alone = ["-n", "1", "--dist", "loadgroup", "--last-failed", "--last-failed-no-failures", "none"]
         env = clean_environment(Path(folder) / "airflow")
         with _log_of(row).open("w") as log:
             try:
