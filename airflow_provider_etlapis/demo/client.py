@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from airflow_provider_etlapis.demo.releases import AirflowRelease
 
 PAGE = 100  # the API gives no more at once
 TIMEOUT = 60.0
+BUSY_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 Row = dict[str, Any]
@@ -51,8 +53,16 @@ class AirflowClient:
         return answer
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        """Send a request and return the JSON of its answer; `requests.HTTPError` with the body for a bad one."""
+        """Send a request and return the JSON of its answer; `requests.HTTPError` with the body for a bad one.
+
+        SQLite has one writer: what met another was rolled back as a whole, and is sent again.
+        """
         answer = self.request(method, path, **kwargs)
+        for pause in BUSY_PAUSES:
+            if answer.status_code != 500 or "Database error" not in answer.text:
+                break
+            time.sleep(pause)
+            answer = self.request(method, path, **kwargs)
         if not answer.ok:
             raise requests.HTTPError(
                 f"{method} {answer.url}: {answer.status_code} {answer.text[:1000]}", response=answer

@@ -138,7 +138,8 @@ class RemoteRunHook(ConnectedHook):
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
         """Return what few requests tell about many runs, by run id; only what is sure.
 
-        A run that is missing is not a finished run: it is read singly.
+        A run that is missing is not a finished run: it is read singly. That a run has ended is sure; how it ended
+        is what a read of its own says, which whoever is told of an end makes.
         """
         yield from ()
         return {}

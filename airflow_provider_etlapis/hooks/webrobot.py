@@ -29,6 +29,7 @@ from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.values import moment, named
 from airflow_provider_etlapis.hooks.webrobot_api import WebRobotEndpoints
 from airflow_provider_etlapis.hooks.webrobot_json import Task, TaskMetrics, id_text
+from airflow_provider_etlapis.hooks.webrobot_lists import JobLists
 from airflow_provider_etlapis.hooks.webrobot_marks import (
     NEVER_RAN,
     JobMark,
@@ -64,7 +65,6 @@ DEFAULT_HOST = "https://api.webrobot.eu"
 _LOOKS_FOR_LOST_START = 3
 _PAUSE_BETWEEN_LOOKS = 2.0
 _FEWER_SINGLY = 2
-_SINGLY_EVERY = 30
 _LOG_WINDOW = 500
 _ERROR_LINES = 10
 
@@ -97,7 +97,7 @@ class WebRobotHook(WebRobotEndpoints):
     def __init__(self, webrobot_conn_id: str = default_conn_name) -> None:
         super().__init__(webrobot_conn_id)
         self.webrobot_conn_id = webrobot_conn_id
-        self._bulk_looks = 0
+        self._lists = JobLists()
 
     def address(self, values: ConnectionValues) -> str:
         """Return the base URL with the base path once, whatever the user typed along."""
@@ -310,13 +310,12 @@ class WebRobotHook(WebRobotEndpoints):
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
-        """Return the executions whose jobs are still going, by the job lists of their projects.
+        """Return executions by the job lists of their projects, as far as these tell.
 
-        A job runs once at a time, so its status is that of our execution until that ends. An end is never taken from
-        the list, which does not say whose it is; and each run is left out now and then, so that one that ended is
-        seen to have ended although its job runs again for somebody else.
+        An end comes from here only if the look before saw the job going; how the run has ended, a read of its own
+        tells (:class:`~airflow_provider_etlapis.hooks.webrobot_lists.JobLists`).
         """
-        self._bulk_looks += 1
+        self._lists.begin()
         found: dict[str, RemoteRun] = {}
         executions = [ref for ref in refs if "execution_id" in ref.ids]
         executions.sort(key=lambda ref: (ref.ids["project_id"], ref.run_id))
@@ -328,11 +327,7 @@ class WebRobotHook(WebRobotEndpoints):
                 jobs = yield from self.list_jobs.plan(project_id)
             except NotFoundError:
                 continue
-            statuses = {str(job.get("id")): job.get("executionStatus") for job in jobs}
-            for number, ref in enumerate(wanted):
-                status = statuses.get(ref.ids["job_id"])
-                if is_going(status) and (number + self._bulk_looks) % _SINGLY_EVERY:
-                    found[ref.run_id] = RemoteRun(ref, state_of(status), str(status), job_name(ref.ids))
+            found.update(self._lists.judge(wanted, jobs))
         return found
 
     @endpoint

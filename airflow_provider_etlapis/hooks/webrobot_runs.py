@@ -27,6 +27,7 @@ _STATES = {
     "ABORTED": RunState.CANCELLED,
 }
 _GOING = frozenset({"PENDING", "RUNNING"})
+_ENDED = frozenset({"COMPLETED", "FAILED"})
 
 
 def word(status: str | None) -> str:
@@ -42,6 +43,11 @@ def state_of(status: str | None) -> RunState:
 def is_going(status: str | None) -> bool:
     """Say whether a word surely means that something is going on."""
     return word(status) in _GOING
+
+
+def is_documented_end(status: str | None) -> bool:
+    """Say whether a word is one of the ends that the API documents."""
+    return word(status) in _ENDED
 
 
 def job_name(ids: Mapping[str, str]) -> str:

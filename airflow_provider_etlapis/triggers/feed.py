@@ -180,7 +180,7 @@ async def _look(hook: RemoteRunHook, want: Want, shared: Any, at: float) -> Look
     if len(missing) > _FEWER_SINGLY and hook.reads_in_bulk:
         found = await hook.read_runs.aio(missing)
     for ref in missing:
-        if ref.run_id in found:
+        if ref.run_id in found and not found[ref.run_id].state.is_terminal:
             runs.append(found[ref.run_id])
             continue
         try:
