@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_etlapis.hooks.webrobot_runs import is_documented_end, is_going, job_name, state_of
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 
-CHECKED_EVERY = 4
-"""At each so manieth look, one run of a project is left out, in turn."""
+CHECKED_EVERY = 10
+"""At each so manieth look, one run of a project is left out although nothing speaks against it, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    state: RunState
+    updated: str | None
 
 
 class JobLists:
@@ -17,14 +24,16 @@ class JobLists:
 
     A list shows a job's last execution and not whose it is, but a job runs once at a time. So while it is going, ours
     is; and if it has ended since a look that saw it going, so has ours. Whether well or badly is then most likely,
-    and not sure: the job may have run once more meanwhile. Whoever is told an end here reads the run itself. What
-    nothing can be told about is left out.
+    and not sure: the job may have run once more meanwhile. Whoever is told an end here reads the run itself.
+
+    A job that is going may do so for somebody else by now. It is left out, and so read on its own, if it went from
+    running to pending; one of a project at a time, if its ``updatedAt`` has changed (c); and now and then.
     """
 
     def __init__(self) -> None:
         self._looks = 0
-        self._seen: Mapping[str, RunState] = {}
-        self._going: dict[str, RunState] = {}
+        self._seen: Mapping[str, _Sight] = {}
+        self._going: dict[str, _Sight] = {}
 
     def begin(self) -> None:
         """Begin a look."""
@@ -33,21 +42,28 @@ class JobLists:
 
     def judge(self, refs: Sequence[RunRef], jobs: Collection[Mapping[str, Any]]) -> dict[str, RemoteRun]:
         """Return what the list of a project's jobs tells about executions in it, by run id."""
-        statuses = {str(job.get("id")): str(job.get("executionStatus") or "") for job in jobs}
+        listed = {str(job.get("id")): job for job in jobs}
         found = {}
+        doubtful: dict[str, _Sight] = {}
         for ref in refs:
-            shown = statuses.get(ref.ids["job_id"])
-            state = state_of(shown)
+            job = listed.get(ref.ids["job_id"], {})
+            shown = str(job.get("executionStatus") or "")
+            sight = _Sight(state_of(shown), job.get("updatedAt"))
             before = self._seen.get(ref.run_id)
             if is_going(shown):
-                self._going[ref.run_id] = state
-                is_told = not (before is RunState.RUNNING and state is RunState.QUEUED)  # it begins anew for another
-            else:
-                is_told = before is not None and is_documented_end(shown)
-            if is_told and shown:
-                found[ref.run_id] = RemoteRun(ref, state, shown, job_name(ref.ids))
-        turn, is_left = divmod(self._looks, CHECKED_EVERY)
-        if not is_left:
-            # Its job may run again, for somebody else, and for long.
-            found.pop(refs[turn % len(refs)].run_id, None)
+                self._going[ref.run_id] = sight
+                if before is not None and before.state is RunState.RUNNING and sight.state is RunState.QUEUED:
+                    continue
+                if before is not None and before.state is sight.state and before.updated != sight.updated:
+                    doubtful[ref.run_id] = sight
+                    self._going[ref.run_id] = before
+            elif before is None or not is_documented_end(shown):
+                continue
+            found[ref.run_id] = RemoteRun(ref, sight.state, shown, job_name(ref.ids))
+        if doubtful:
+            chosen = list(doubtful)[self._looks % len(doubtful)]
+            self._going[chosen] = doubtful[chosen]
+            del found[chosen]
+        elif self._looks % CHECKED_EVERY == 0:
+            found.pop(refs[self._looks // CHECKED_EVERY % len(refs)].run_id, None)
         return found

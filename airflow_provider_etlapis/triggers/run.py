@@ -32,7 +32,8 @@ def handed_over() -> float:
     A worker may notice one heartbeat late that the process of a deferred task has ended. Taken up and queued again
     before that, the task would be failed by the scheduler: "executor reported success, but the state is queued".
     """
-    return time.time() + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + _HANDOVER
+    heartbeat: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
+    return time.time() + heartbeat + _HANDOVER
 
 
 class RemoteRunTrigger(BaseTrigger):

@@ -470,6 +470,19 @@ def test_a_job_that_begins_anew_runs_for_somebody_else() -> None:
     assert told == [True, True, False]
 
 
+def test_jobs_that_were_touched_while_they_ran_are_checked_one_at_a_time() -> None:
+    refs = [WebRobotHook.execution_ref("1", str(number), "e") for number in range(4)]
+    lists = JobLists()
+    left_out = []
+    for updated in ("09:00", "09:01", "09:01", "09:01", "09:01", "09:01"):
+        jobs = [{"id": str(number), "executionStatus": "RUNNING", "updatedAt": updated} for number in range(4)]
+        lists.begin()
+        left_out.append({ref.run_id for ref in refs} - set(lists.judge(refs, jobs)))
+
+    assert [len(each) for each in left_out] == [0, 1, 1, 1, 1, 0]
+    assert set.union(*left_out) == {ref.run_id for ref in refs}
+
+
 @pytest.mark.parametrize("status", ["CANCELLED", "STOPPED", "UNKNOWN", "", None])
 def test_a_word_that_is_not_documented_as_an_end_is_left_to_a_read_of_the_run(status: str | None) -> None:
     refs = [WebRobotHook.execution_ref("1", str(number), "e") for number in (2, 3)]
