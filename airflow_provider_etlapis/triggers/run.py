@@ -6,6 +6,7 @@ It does not poll: it registers its run with the watcher of its connection, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -176,6 +177,15 @@ class RemoteRunTrigger(BaseTrigger):
         Airflow 3.3 also calls this when the trigger only moves to another triggerer, and when the task was
         cleared and its next try follows the same run already: the guard tells.
         """
+        killing = asyncio.create_task(self._kill(), name=f"kill of run {self.ref.run_id}")
+        while not killing.done():
+            # Airflow cancels whatever a kill has not done within a second, and then once a second.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(killing)
+        if not killing.cancelled():
+            killing.result()
+
+    async def _kill(self) -> None:
         if self._fired or not self.owned:
             return
         if not self.cancel_on_kill:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from airflow_provider_etlapis.demo.client import FINISHED
@@ -245,6 +246,14 @@ class Stage:
         for name, run_id in self.runs.items():
             if self.airflow.api.dag_run(self.dag_id(name), run_id)["state"] not in FINISHED:
                 self.airflow.api.set_run_state(self.dag_id(name), run_id, "failed")
+
+        # Out of reach, left alone on purpose, or marked between the event that time is up and its being acted upon.
+        rows = ("given_up", "left_alone", "timeout", "execution_timeout")
+        for name, row, side in product(self.runs, rows, self.sides):
+            side.line.mend()
+            for run in side.started(self.dag_id(name), self.task_id(row, side)):
+                if side.is_alive(run):
+                    side.cancel(run)
 
         def left() -> list[str]:
             return [

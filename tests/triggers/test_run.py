@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from airflow_provider_etlapis.exceptions import CredentialsRejectedError, VendorUnavailableError
+from airflow_provider_etlapis.hooks.base import CancelReport
 from airflow_provider_etlapis.runs.model import RunRef, RunState
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
 from airflow_provider_etlapis.sandbox.lives import Life
@@ -253,6 +254,29 @@ async def test_a_cancel_that_takes_too_long_is_given_up_before_airflow_does(
     await killed(trigger())
 
     assert "took too long, it may go on" in task_log.text
+
+
+async def test_a_kill_that_airflow_cancels_once_a_second_is_carried_through(
+    vendor: FakeVendor, task_log: TaskLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = []
+
+    class Slow:
+        async def aio(self, ref: RunRef) -> CancelReport:
+            await asyncio.sleep(0.4)
+            cancelled.append(ref.run_id)
+            return CancelReport(asked=True, note="asked to cancel")
+
+    monkeypatch.setattr(FakeHook, "cancel_run", Slow())
+    with mock.patch.object(guard, "_state_of", return_value="failed"):
+        killing = asyncio.ensure_future(trigger().on_kill())
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            killing.cancel("user-action")
+        await killing
+
+    assert cancelled == ["r"]
+    assert "Cancelling: asked to cancel" in task_log.text
 
 
 async def test_fifty_deferred_runs_of_a_director_cost_one_list_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
