@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,7 +66,9 @@ else:
     def test_the_vendors_own_delay_reaches_the_scheduler() -> None:
         error = exceptions.RateLimitedError("slow down", status=429, retry_after=120.0)
 
-        message, state = _handle_current_task_failed(_ti(), error, structlog.get_logger())
+        # Since Airflow 3.4 it takes the context as well.
+        further = {"context": {}} if "context" in signature(_handle_current_task_failed).parameters else {}
+        message, state = _handle_current_task_failed(_ti(), error, structlog.get_logger(), **further)
 
         assert state == "up_for_retry"
         assert message.retry_delay_seconds == 120.0
