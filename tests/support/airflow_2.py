@@ -15,12 +15,6 @@ from tests.matrix.environment import environment
 from tests.matrix.rows import Row
 from tests.support.stack import PARALLELISM, SETTINGS, AddDag, adding_dags_to, patient
 
-SETTINGS_2 = {
-    **SETTINGS,
-    # A running task that is cleared must end by itself before it is taken for one whose worker is dead.
-    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "120",
-}
-
 ROW = Row(os.environ.get("ETLAPIS_OLDER_AIRFLOW", "2.11.2"), "3.11")
 
 
@@ -31,7 +25,7 @@ def airflow_2_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalA
     dags = home / "dags"
     dags.mkdir()
     with LocalAirflow(
-        home, dags, {**SETTINGS_2, **patient(home)}, parallelism=PARALLELISM, python=environment(ROW)
+        home, dags, {**SETTINGS, **patient(home)}, parallelism=PARALLELISM, python=environment(ROW)
     ) as airflow:
         yield airflow
 
