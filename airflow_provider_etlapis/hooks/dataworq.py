@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -44,6 +44,11 @@ VENDOR = DATAWORQ.conn_type
 CLOUD_CONNECTOR = "https://api.quebit.com"
 LONGEST_LIST = 100
 """A list call shows at most this many jobs, and there is no second page."""
+
+_FEW = 1
+"""Runs that a list may leave out: to read one singly costs no more than another list."""
+_HEAVY = 500_000
+"""Characters of logs that a list may bring at each look."""
 
 # Our clock and the server's may differ by this much (an assumption) when a start that got no answer is looked for.
 _CLOCK_SKEW = timedelta(minutes=2)
@@ -94,6 +99,7 @@ class DataworqHook(RemoteRunHook):
         super().__init__(dataworq_conn_id)
         self.dataworq_conn_id = dataworq_conn_id
         self._ended: JobStatus | None = None
+        self._list_tells_ends = True
 
     def address(self, values: ConnectionValues) -> str:
         """Return the address of the native API, as it is or as it would be behind the Cloud Connector."""
@@ -245,13 +251,23 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
-        """Return those that the list of active jobs shows.
+        """Return those that a list shows.
 
-        One that it does not show has probably ended, or was pushed out of a full list: it is read singly.
+        The list without a filter tells ends as well. It is left for the list of active jobs once it shows too few of
+        these runs (its order is not documented, (c)) or is heavy with the logs of ended ones. A run that the list of
+        active jobs does not show has probably ended, or was pushed out of a full list: it is read singly.
         """
         wanted = {ref.run_id: ref for ref in refs}
-        jobs = yield from self.list_jobs.plan("active")
-        return {job["id"]: run_of(job, wanted[job["id"]]) for job in jobs if job["id"] in wanted}
+        found: dict[str, RemoteRun] = {}
+        if self._list_tells_ends:
+            jobs = yield from self.list_jobs.plan()
+            found = _those_in(jobs, wanted)
+            is_heavy = sum(len(str(job.get("log") or "")) for job in jobs) > _HEAVY
+            shows_all = len(wanted) - len(found) <= _FEW
+            self._list_tells_ends = shows_all and not is_heavy
+            if shows_all:
+                return found
+        return found | _those_in((yield from self.list_jobs.plan("active")), wanted)
 
     @endpoint
     def list_shared(self, since: float) -> Program[list[JobStatus]]:
@@ -414,6 +430,10 @@ def run_of(job: JobStatus, ref: RunRef | None = None) -> RemoteRun:
             "current_step": job.get("currentStepDescription") or job.get("currentStepId"),
         },
     )
+
+
+def _those_in(jobs: Iterable[JobStatus], wanted: Mapping[str, RunRef]) -> dict[str, RemoteRun]:
+    return {job["id"]: run_of(job, wanted[job["id"]]) for job in jobs if job["id"] in wanted}
 
 
 def _error_of(error: Any) -> str | None:

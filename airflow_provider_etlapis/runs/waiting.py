@@ -46,6 +46,10 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
+GOING_ON = Outcome(Verdict.GO_ON)
+"""The outcome of a look that brought nothing new: one for all, as there are thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class WaitPolicy:
     """The budgets of a wait.
@@ -72,7 +76,7 @@ class Wait:
         self._failing_since: float | None = None
         self._missing_since: float | None = None
         self._failing_kind: TroubleKind | None = None
-        self._warned_of: set[str] = set()
+        self._warned_of: tuple[str, ...] = ()
 
     def seconds_left(self, now: float) -> float | None:
         """Return seconds until the deadline, ``None`` if there is none."""
@@ -89,7 +93,7 @@ class Wait:
             news = (f"The vendor answers again after {now - self._failing_since:.0f} s", *news)
             self._failing_since = self._missing_since = self._failing_kind = None
         if run.state is RunState.UNKNOWN and run.vendor_status not in self._warned_of:
-            self._warned_of.add(run.vendor_status)
+            self._warned_of += (run.vendor_status,)
             warnings = (
                 f"Run {run.ref.run_id} has the status {run.vendor_status!r}, which is not known here; "
                 "taken as still going on",
@@ -152,7 +156,7 @@ class Wait:
                 news,
                 warnings,
             )
-        return Outcome(Verdict.GO_ON, news=news, warnings=warnings)
+        return Outcome(Verdict.GO_ON, news=news, warnings=warnings) if news or warnings else GOING_ON
 
 
 def _changes(before: RemoteRun | None, run: RemoteRun) -> tuple[str, ...]:

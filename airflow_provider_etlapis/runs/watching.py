@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _TOLD_AT_ONCE = 25
 """Waits that are woken before other work of the event loop gets its turn: each takes a fraction of a millisecond."""
+_FIRST_LOOK = 2.0
+"""Seconds until the first look at many: a triggerer loads a thousand waits within one."""
 _MOST_LOOKS_AT_ONCE = 16
 """Single reads under way, their queueing for the request budget included; the others wait here, which costs nothing."""
 _GAUGED_EVERY = 5.0
@@ -139,6 +141,10 @@ class Watcher:
         """How many runs are waited for."""
         return len(self._waits)
 
+    @property
+    def _is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
     def subscribe(self, ref: RunRef, interval: float, *, singly: bool = False, with_log: bool = False) -> Subscription:
         """Begin to watch a run.
 
@@ -153,8 +159,9 @@ class Watcher:
             self._single_rate += _rate_of(wait)
             self._schedule_first(wait)
         if not alone:
-            self._bulk_due = min(self._bulk_due, self._now() + interval)
-        if self._task is None or self._task.done():
+            first = interval if self._is_running else min(interval, _FIRST_LOOK)
+            self._bulk_due = min(self._bulk_due, self._now() + first)
+        if not self._is_running:
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name=f"watcher of {self._name}", context=contextvars.Context()
             )

@@ -18,7 +18,7 @@ from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.logs import tell_log
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
-from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
+from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, GOING_ON, Outcome, Verdict, Wait, WaitPolicy
 from airflow_provider_etlapis.triggers.guard import is_followed_by_another
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
 from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
@@ -88,6 +88,13 @@ class RemoteRunTrigger(BaseTrigger):
         self._others = others
         self._fired = False
 
+    @property
+    def log(self) -> Any:
+        """The logger of the class; Airflow would make one for each of a thousand triggers."""
+        if "_log" not in vars(type(self)):
+            type(self)._log = super().log
+        return type(self)._log
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
         return (
@@ -150,7 +157,7 @@ class RemoteRunTrigger(BaseTrigger):
                 else:
                     tell_log(self.log, update.lines)
                     continue
-                self._told(outcome)
+                outcome = self._told(outcome)
         finally:
             watcher.unsubscribe(place)
         return outcome
@@ -169,7 +176,7 @@ class RemoteRunTrigger(BaseTrigger):
             self.log.info(line)
         for line in outcome.warnings:
             self.log.warning(line)
-        return outcome
+        return GOING_ON if outcome.verdict is Verdict.GO_ON else outcome  # what was told is not kept meanwhile
 
     async def on_kill(self) -> None:
         """Cancel the run because a person ended the task (Airflow 3.3 and later).

@@ -33,7 +33,7 @@ class Redactor:
 
     def add(self, secret: str | None) -> None:
         """Remember one more secret, in the spellings that it takes on the wire."""
-        if secret and len(secret) >= 4:
+        if secret and len(secret) >= 4 and secret not in self._secrets:
             escaped = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)
             self._secrets |= {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode(), *escaped}
 

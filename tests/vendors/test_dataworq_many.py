@@ -21,6 +21,15 @@ QUIET = 1.7
 """Seconds in which nothing changes."""
 
 
+def _trigger(job: str, interval: float) -> RemoteRunTrigger:
+    return RemoteRunTrigger(
+        hook=f"{DataworqHook.__module__}.{DataworqHook.__qualname__}",
+        conn_id="dataworq_default",
+        ref=DataworqHook.ref(job).to_json(),
+        poll_interval=interval,
+    )
+
+
 async def _first(trigger: RemoteRunTrigger) -> dict[str, Any]:
     event = await anext(trigger.run())
     payload: dict[str, Any] = event.payload
@@ -32,17 +41,7 @@ async def test_a_hundred_deferred_jobs_take_at_most_three_list_requests_an_inter
     with DataworqSandbox(clock=clock) as sandbox:
         connect(monkeypatch, sandbox)
         jobs = [sandbox.seed_run(Life(duration=3600)).id for _ in range(JOBS)]
-        hook = f"{DataworqHook.__module__}.{DataworqHook.__qualname__}"
-        triggers = [
-            RemoteRunTrigger(
-                hook=hook,
-                conn_id="dataworq_default",
-                ref=DataworqHook.ref(job).to_json(),
-                poll_interval=INTERVAL,
-            )
-            for job in jobs
-        ]
-        waits = [asyncio.create_task(_first(trigger)) for trigger in triggers]
+        waits = [asyncio.create_task(_first(_trigger(job, INTERVAL))) for job in jobs]
         await asyncio.sleep(QUIET)
         quiet = sandbox.ledger.requests
         clock.advance(7200)
@@ -55,8 +54,27 @@ async def test_a_hundred_deferred_jobs_take_at_most_three_list_requests_an_inter
     assert max(_in_any_interval([record.monotonic for record in quiet])) <= 3
     assert {event["status"] for event in events} == {"done"}
     assert {event["ref"]["ids"]["job_id"] for event in events} == set(jobs)
+    assert {record.operation for record in seen} == {"list"}, "how they ended, the list tells as well"
+
+
+async def test_a_job_that_leaves_the_list_of_active_ones_is_read_singly(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(speed=0)
+    with DataworqSandbox(clock=clock) as sandbox:
+        connect(monkeypatch, sandbox)
+        jobs = [sandbox.seed_run(Life(duration=3600)).id for _ in range(JOBS - 1)]
+        sandbox.seed_run(Life(duration=1, steps=["Copy " + "cells" * 200_000]), age=5)
+        waits = [asyncio.create_task(_first(_trigger(job, INTERVAL))) for job in jobs]
+        await asyncio.sleep(QUIET)
+        quiet = sandbox.ledger.requests
+        clock.advance(7200)
+        async with asyncio.timeout(10):
+            events = await asyncio.gather(*waits)
+        seen = sandbox.ledger.requests[len(quiet) :]
+
+    assert [dict(record.query).get("filter") for record in quiet[:2]] == [None, "active"]
+    assert {event["status"] for event in events} == {"done"}
     singly = [record for record in seen if record.operation == "get"]
-    assert len(singly) == JOBS, "each job that left the list is confirmed once"
+    assert len(singly) == len(jobs), "each job that left the list is confirmed once"
     assert {record.query for record in singly} == {(("filter", "executionStatus"),)}, "without its log"
 
 
@@ -67,13 +85,7 @@ async def test_jobs_beyond_the_lists_end_are_read_singly_and_seen_to_their_end(m
         pushed_out = sandbox.seed_run(Life(duration=3600), age=60).id
         for _ in range(JOBS):
             sandbox.seed_run(Life(duration=36_000))
-        trigger = RemoteRunTrigger(
-            hook=f"{DataworqHook.__module__}.{DataworqHook.__qualname__}",
-            conn_id="dataworq_default",
-            ref=DataworqHook.ref(pushed_out).to_json(),
-            poll_interval=0.2,
-        )
-        wait = asyncio.create_task(_first(trigger))
+        wait = asyncio.create_task(_first(_trigger(pushed_out, 0.2)))
         await asyncio.sleep(0.7)
         assert not wait.done(), "absence from a list is no end"
         assert sandbox.ledger.count("get") >= 2

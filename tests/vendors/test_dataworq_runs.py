@@ -152,14 +152,44 @@ def test_a_400_to_the_start_says_what_to_check(sandbox: DataworqSandbox, hook: D
 # Many at once
 
 
-def test_one_list_tells_of_all_active_jobs_and_leaves_out_the_others(sandbox: DataworqSandbox, hook: DataworqHook):
+def lists(sandbox: DataworqSandbox) -> list[str]:
+    """Return the filters of the lists that were asked for."""
+    return [dict(record.query).get("filter", "") for record in sandbox.ledger.requests]
+
+
+def test_one_list_tells_of_all_jobs_and_how_they_ended(sandbox: DataworqSandbox, hook: DataworqHook):
     live = [hook.ref(sandbox.seed_run(Life(duration=60)).id) for _ in range(3)]
-    over = hook.ref(sandbox.seed_run(Life(duration=1), age=5).id)
+    over = [hook.ref(sandbox.seed_run(Life(duration=1, outcome=how), age=5).id) for how in ("success", "error")]
 
-    found = hook.read_runs([*live, over])
+    found = hook.read_runs([*live, *over])
 
-    assert set(found) == {ref.run_id for ref in live}
-    assert [record.query for record in sandbox.ledger.requests] == [(("filter", "active"),)]
+    states = [found[ref.run_id].state for ref in (*live, *over)]
+    assert states == [RunState.RUNNING] * 3 + [RunState.SUCCEEDED, RunState.FAILED]
+    assert lists(sandbox) == [""]
+
+
+def test_a_list_that_is_heavy_with_logs_is_asked_for_once(sandbox: DataworqSandbox, hook: DataworqHook):
+    live = [hook.ref(sandbox.seed_run(Life(duration=60)).id) for _ in range(2)]
+    sandbox.seed_run(Life(duration=1, steps=["Copy " + "cells" * 200_000]), age=5)
+
+    for _ in range(2):
+        assert set(hook.read_runs(live)) == {ref.run_id for ref in live}
+
+    assert lists(sandbox) == ["", "active"]
+
+
+def test_the_list_of_active_jobs_serves_where_the_other_one_leaves_jobs_out(
+    sandbox: DataworqSandbox, hook: DataworqHook
+):
+    live = [hook.ref(sandbox.seed_run(Life(duration=600), age=300).id) for _ in range(2)]
+    over = hook.ref(sandbox.seed_run(Life(duration=1), age=300).id)
+    for _ in range(100):
+        sandbox.seed_run(Life(duration=1), age=5)
+
+    for _ in range(2):
+        assert set(hook.read_runs([*live, over])) == {ref.run_id for ref in live}
+
+    assert lists(sandbox) == ["", "active", "active"]
 
 
 def test_jobs_that_a_full_list_pushes_out_are_left_to_single_reads(sandbox: DataworqSandbox, hook: DataworqHook):
