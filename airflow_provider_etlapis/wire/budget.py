@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+_LEAST_WAIT = 1.0
+"""Seconds that a caller waits at least who must wait at all: requests that go out one after the other, a second's worth
+of them, take two thirds of the processor time of those for each of which a process wakes up."""
+_CAREFUL = 60.0
+"""Seconds after a 429 in which requests go out evenly."""
+
 
 class RequestBudget:
     """A token bucket shared by all requests of one connection in one process. The clock is an argument.
@@ -16,8 +22,10 @@ class RequestBudget:
         self.per_minute = per_minute
         self._size = max(1.0, burst if burst is not None else (per_minute or 0) / 10)
         self._tokens = self._size
+        self._least_wait = min(_LEAST_WAIT, 60.0 * self._size / per_minute) if per_minute else 0.0
         self._filled_at: float | None = None
         self._paused_until = 0.0
+        self._careful_until = 0.0
         self.pauses = 0
         """How often everything was stopped: places given out before the last time are void."""
 
@@ -26,7 +34,7 @@ class RequestBudget:
 
         :param now: monotonic seconds.
         :returns: seconds to wait before sending it; 0 if it may go at once. Each caller gets a place of its
-            own in the queue, so waiting callers do not all go at the same moment.
+            own in the queue, so waiting callers go in small groups and not all at the same moment.
         """
         pause = max(0.0, self._paused_until - now)
         if self.per_minute is None:
@@ -35,13 +43,15 @@ class RequestBudget:
         if self._filled_at is None:
             self._filled_at = now
         elapsed = max(0.0, now - self._filled_at)
-        self._tokens = min(self._size, self._tokens + elapsed * per_second)
+        is_careful = now < self._careful_until
+        self._tokens = min(1.0 if is_careful else self._size, self._tokens + elapsed * per_second)
         self._filled_at = max(now, self._filled_at)
         self._tokens -= 1.0
         if self._tokens >= 0:
             return pause
         # The queue moves on from the last filling, which lies ahead while everything is stopped.
-        return max(pause, self._filled_at - now - self._tokens / per_second)
+        least = 0.0 if is_careful else self._least_wait
+        return max(pause, least, self._filled_at - now - self._tokens / per_second)
 
     def pause(self, seconds: float, now: float) -> None:
         """Stop all requests of the connection for a while, and go on afterwards without a burst.
@@ -50,6 +60,7 @@ class RequestBudget:
         """
         self.pauses += 1
         self._paused_until = max(self._paused_until, now + max(0.0, seconds))
+        self._careful_until = self._paused_until + _CAREFUL
         if self.per_minute is not None:
             # The bucket is as if it had just run dry when the pause ends, and nobody had a place.
             self._tokens = 0.0
