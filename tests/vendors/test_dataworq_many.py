@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_etlapis.hooks.dataworq import DataworqHook
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
+from airflow_provider_etlapis.sandbox.ledger import RequestRecord
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
 from tests.vendors.dataworq_support import connect
@@ -36,24 +37,31 @@ async def _first(trigger: RemoteRunTrigger) -> dict[str, Any]:
     return payload
 
 
+async def _waited_for(
+    jobs: list[str], sandbox: DataworqSandbox, clock: Clock
+) -> tuple[list[RequestRecord], list[RequestRecord]]:
+    """Wait until all jobs have ended, and return the requests while nothing changed, and those after."""
+    waits = [asyncio.create_task(_first(_trigger(job, INTERVAL))) for job in jobs]
+    await asyncio.sleep(QUIET)
+    quiet = sandbox.ledger.requests
+    clock.advance(7200)
+    async with asyncio.timeout(10):
+        events = await asyncio.gather(*waits)
+    assert {event["status"] for event in events} == {"done"}
+    assert {event["ref"]["ids"]["job_id"] for event in events} == set(jobs)
+    return quiet, sandbox.ledger.requests[len(quiet) :]
+
+
 async def test_a_hundred_deferred_jobs_take_at_most_three_list_requests_an_interval(monkeypatch: pytest.MonkeyPatch):
     clock = Clock(speed=0)
     with DataworqSandbox(clock=clock) as sandbox:
         connect(monkeypatch, sandbox)
         jobs = [sandbox.seed_run(Life(duration=3600)).id for _ in range(JOBS)]
-        waits = [asyncio.create_task(_first(_trigger(job, INTERVAL))) for job in jobs]
-        await asyncio.sleep(QUIET)
-        quiet = sandbox.ledger.requests
-        clock.advance(7200)
-        async with asyncio.timeout(10):
-            events = await asyncio.gather(*waits)
-        seen = sandbox.ledger.requests[len(quiet) :]
+        quiet, seen = await _waited_for(jobs, sandbox, clock)
 
     assert {record.operation for record in quiet} == {"list"}, "while nothing changes, no job is read singly"
     assert 2 <= len(quiet) <= QUIET / INTERVAL
     assert max(_in_any_interval([record.monotonic for record in quiet])) <= 3
-    assert {event["status"] for event in events} == {"done"}
-    assert {event["ref"]["ids"]["job_id"] for event in events} == set(jobs)
     assert {record.operation for record in seen} == {"list"}, "how they ended, the list tells as well"
 
 
@@ -63,16 +71,9 @@ async def test_a_job_that_leaves_the_list_of_active_ones_is_read_singly(monkeypa
         connect(monkeypatch, sandbox)
         jobs = [sandbox.seed_run(Life(duration=3600)).id for _ in range(JOBS - 1)]
         sandbox.seed_run(Life(duration=1, steps=["Copy " + "cells" * 200_000]), age=5)
-        waits = [asyncio.create_task(_first(_trigger(job, INTERVAL))) for job in jobs]
-        await asyncio.sleep(QUIET)
-        quiet = sandbox.ledger.requests
-        clock.advance(7200)
-        async with asyncio.timeout(10):
-            events = await asyncio.gather(*waits)
-        seen = sandbox.ledger.requests[len(quiet) :]
+        quiet, seen = await _waited_for(jobs, sandbox, clock)
 
     assert [dict(record.query).get("filter") for record in quiet[:2]] == [None, "active"]
-    assert {event["status"] for event in events} == {"done"}
     singly = [record for record in seen if record.operation == "get"]
     assert len(singly) == len(jobs), "each job that left the list is confirmed once"
     assert {record.query for record in singly} == {(("filter", "executionStatus"),)}, "without its log"
