@@ -105,6 +105,18 @@ async def test_fifty_waits_cost_one_request_an_interval() -> None:
     assert vendor.single_reads == []
 
 
+async def test_the_first_list_is_asked_for_long_before_a_long_interval_is_over() -> None:
+    vendor = Vendor()
+    watcher = Watcher(vendor.open, "vendor")
+    place = watcher.subscribe(ref(1), 600.0)
+
+    assert await next_of(place, 60) == run(1)
+
+    assert [size for _, size in vendor.bulk_reads] == [1]
+    watcher.unsubscribe(place)
+    await ended(watcher)
+
+
 async def test_every_wait_is_told_of_its_own_run_and_of_changes_only() -> None:
     vendor = Vendor()
     watcher = Watcher(vendor.open, "vendor")

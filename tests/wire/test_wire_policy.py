@@ -174,6 +174,19 @@ def test_nothing_goes_out_while_a_429_stops_everything(
     assert [(at, stop) for at in out for stop in stops if stop[0] < at < stop[1] - 1e-6] == []
 
 
+def test_requests_that_have_to_wait_go_out_in_groups_of_a_second_and_keep_the_pace() -> None:
+    budget = RequestBudget(540)
+    now, sent = 1000.0, []
+    for _ in range(600):  # one after the other, as single reads are
+        now += budget.reserve(now)
+        sent.append(now)
+
+    gaps = [later - earlier for earlier, later in pairwise(sent[54:])]  # after the burst
+    pauses = [gap for gap in gaps if gap]
+    assert pauses == pytest.approx([1.0] * len(pauses))
+    assert len(gaps) / len(pauses) == pytest.approx(9, abs=0.5)
+
+
 @given(waiting=st.integers(1, 100), late=st.integers(0, 100), length=st.floats(0.1, 60))
 def test_there_is_no_burst_after_a_stop(waiting: int, late: int, length: float) -> None:
     moves = [("ask", 0.0, waiting), ("stop", 0.5, length), ("ask", length / 2, late), ("ask", length, 0.0)]
