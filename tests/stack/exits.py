@@ -161,6 +161,9 @@ class Stage:
         self.sides = sides
         self.prefix = f"exits_{airflow.version.replace('.', '_')}"
         self.runs: dict[str, str] = {}
+        # Airflow 2 needs retries where a task is cleared. On a worker it waits for the delay of one before it runs the
+        # task anew; and a new try fails at once if the row of the old one's trigger is deleted just then.
+        self._cleared = RETRIED if airflow.version.startswith("2.") else {}
 
     def source(self) -> str:
         """Return the file with all DAGs."""
@@ -187,16 +190,15 @@ class Stage:
         }
         for row in ("marked_failed", "marked_success"):
             yield from self._tasks(name, row, deferrable=deferrable)
-        # Airflow 2 waits for the delay of a retry before it runs a task anew that was cleared on its worker.
-        yield from self._tasks(name, "cleared", later=QUICK, deferrable=deferrable, retry_delay=2)
+        yield from self._tasks(name, "cleared", later=QUICK, deferrable=deferrable, **self._cleared)
         yield from self._tasks(name, "given_up", by_line=True, deferrable=deferrable, poll_failure_budget=2, **RETRIED)
         for row, limit in in_time.items():
             yield from self._tasks(name, row, deferrable=deferrable, **limit)
 
     def _deferred_rows(self) -> Iterator[str]:
         yield from self._tasks("deferred", "mapped_marked", mapped=2, deferrable=True)
-        yield from self._tasks("deferred", "mapped_cleared", mapped=2, later=QUICK, deferrable=True)
-        yield from self._tasks("deferred", "ended", seconds=QUICK, deferrable=True)
+        yield from self._tasks("deferred", "mapped_cleared", mapped=2, later=QUICK, deferrable=True, **self._cleared)
+        yield from self._tasks("deferred", "ended", seconds=QUICK, deferrable=True, **self._cleared)
         yield from self._tasks("deferred", "outlives", seconds=180.0, deferrable=True)
         for side in self.sides:
             operator = f"Crashing{side.operator}"
