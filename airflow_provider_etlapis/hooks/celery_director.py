@@ -6,28 +6,34 @@ Source: the project's API page, and what 0.9.0 and 0.10.0 servers were seen to d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
 
 from airflow_provider_etlapis.connection_forms import CELERY_DIRECTOR
 from airflow_provider_etlapis.exceptions import InvalidInputError, RequestRefusedError, VendorUnavailableError
 from airflow_provider_etlapis.hooks.base import CancelReport, RemoteRunHook
+from airflow_provider_etlapis.hooks.celery_director_answers import (
+    CLOCK_SKEW,
+    VENDOR,
+    Definition,
+    Workflow,
+    checked,
+    is_before,
+    run_of,
+    workflow_of,
+)
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
 from airflow_provider_etlapis.hooks.values import moment, named, uuid_text
-from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, Step
+from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
 from airflow_provider_etlapis.wire.auth import Auth, BasicAuth, NoAuth
 from airflow_provider_etlapis.wire.call import Call, Page, Response, json_array, json_object, segment
-from airflow_provider_etlapis.wire.errors import MalformedAnswerError
 from airflow_provider_etlapis.wire.exchange import Pause
 
-VENDOR = CELERY_DIRECTOR.conn_type
 LONGEST_COMMENT = 255
 
-# A run that cannot be told apart by its text may be up to this much older than our call, by the server's clock.
-_CLOCK_SKEW = timedelta(minutes=5)
 _LOOKS_FOR_LOST_START = 3
 _PAUSE_BETWEEN_LOOKS = 2.0
 _PAGE = 1000
@@ -35,55 +41,6 @@ _FIRST_ROWS = 100
 _MOST_PAGES = 20
 _FEWER_SINGLY = 3
 _SERVER_FAULT = frozenset({500})
-_RUN_FACTS = ("id", "fullname", "status", "created", "updated")
-_TASK_FACTS = ("id", "key", "status", "created", "updated")
-
-_STATES = {
-    "pending": RunState.QUEUED,
-    "progress": RunState.RUNNING,
-    "success": RunState.SUCCEEDED,
-    "error": RunState.FAILED,
-    "canceled": RunState.CANCELLED,
-}
-
-
-class WorkflowTask(TypedDict):
-    """A task of a run. ``result`` on an error is ``{"exception": str, "traceback": str}``."""
-
-    id: str
-    key: str
-    status: str
-    previous: list[str]
-    created: str
-    updated: str
-    task: str
-    result: NotRequired[Any]
-    is_hook: NotRequired[bool]
-
-
-class Workflow(TypedDict):
-    """A run. ``payload`` and ``tasks`` are absent from some answers, ``comment`` where none was given."""
-
-    id: str
-    project: str
-    name: str
-    fullname: str
-    status: str
-    created: str
-    updated: str
-    periodic: bool
-    payload: NotRequired[dict[str, Any]]
-    comment: NotRequired[str]
-    tasks: NotRequired[list[WorkflowTask]]
-
-
-class Definition(TypedDict):
-    """A definition as the server's YAML has it; further keys of the entry come along unchanged."""
-
-    fullname: str
-    project: str
-    name: str
-    tasks: list[Any]
 
 
 class CeleryDirectorHook(RemoteRunHook):
@@ -168,7 +125,7 @@ class CeleryDirectorHook(RemoteRunHook):
 
         def parse(response: Response) -> list[Workflow]:
             # The only end mark: any empty page but the first is a 404, also when the last one is exactly full.
-            return [] if response.status == 404 else [_checked(row, response) for row in json_array(response)]
+            return [] if response.status == 404 else [checked(row, response) for row in json_array(response)]
 
         return Call(
             "GET",
@@ -194,7 +151,7 @@ class CeleryDirectorHook(RemoteRunHook):
         :raises NotFoundError: if the server does not know it.
         """
         path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}"
-        return Call("GET", path, _workflow, passing=_SERVER_FAULT)
+        return Call("GET", path, workflow_of, passing=_SERVER_FAULT)
 
     @endpoint
     def start_workflow(
@@ -217,7 +174,7 @@ class CeleryDirectorHook(RemoteRunHook):
         body: dict[str, Any] = {"project": project, "name": name, "payload": dict(payload or {})}
         if comment is not None:
             body["comment"] = comment
-        return Call("POST", "api/workflows", _workflow, json=body, idempotent=False)
+        return Call("POST", "api/workflows", workflow_of, json=body, idempotent=False)
 
     @endpoint
     def relaunch_workflow(self, workflow_id: str) -> Call[Workflow]:
@@ -227,7 +184,7 @@ class CeleryDirectorHook(RemoteRunHook):
         :raises NotFoundError: if the run or its definition is not there.
         """
         path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/relaunch"
-        return Call("POST", path, _workflow, idempotent=False)
+        return Call("POST", path, workflow_of, idempotent=False)
 
     @endpoint
     def cancel_workflow(self, workflow_id: str) -> Call[Workflow]:
@@ -238,7 +195,7 @@ class CeleryDirectorHook(RemoteRunHook):
         :param workflow_id: UUID of the run.
         """
         path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/cancel"
-        return Call("POST", path, _workflow, idempotent=False)
+        return Call("POST", path, workflow_of, idempotent=False)
 
     @endpoint
     def list_definitions(self) -> Call[list[Definition]]:
@@ -310,7 +267,7 @@ class CeleryDirectorHook(RemoteRunHook):
                     found[row["id"]] = run
                     depth = number
             missing = len(wanted) - len(found)
-            if missing <= _FEWER_SINGLY or len(rows) < per_page or _is_before(rows[-1], oldest):
+            if missing <= _FEWER_SINGLY or len(rows) < per_page or is_before(rows[-1], oldest):
                 break
         self._depth, self._shown = depth, found
         return found
@@ -337,7 +294,7 @@ class CeleryDirectorHook(RemoteRunHook):
     def list_shared(self, since: float) -> Program[list[Workflow]]:
         """Return the runs of all definitions that were created since: the server's list knows no filter."""
         rows = yield from self.list_workflows.plan(_FIRST_ROWS, with_payload=False)
-        if len(rows) < _FIRST_ROWS or _is_before(rows[-1], since):
+        if len(rows) < _FIRST_ROWS or is_before(rows[-1], since):
             return rows
         return (yield from self._rows_since(datetime.fromtimestamp(since, UTC)))
 
@@ -372,7 +329,7 @@ class CeleryDirectorHook(RemoteRunHook):
         A relaunch carries the comment of the run that it was made from, so it cannot be recognised: its
         definition's runs since the call are candidates.
         """
-        since = datetime.fromtimestamp(intent.at, UTC) - _CLOCK_SKEW
+        since = datetime.fromtimestamp(intent.at, UTC) - CLOCK_SKEW
         comment = None if "relaunch" in spec else _comment(spec, intent.marker)
         fullname = None
         if "relaunch" in spec:
@@ -396,78 +353,17 @@ class CeleryDirectorHook(RemoteRunHook):
         # A server that refuses comments shows none: then ours may be among those without one.
         return Search(Sighting.UNSURE if nameless else Sighting.ABSENT, looked_for, tuple(nameless))
 
+    def _run_of(self, workflow: Workflow, ref: RunRef | None = None) -> RemoteRun:
+        return run_of(workflow, self.settings.base_url, ref)
+
     def _rows_since(self, since: datetime) -> Program[list[Workflow]]:
         rows: list[Workflow] = []
         for page in range(1, _MOST_PAGES + 1):
             part = yield from self.list_workflows.plan(_PAGE, page, with_payload=False)
             rows += part
-            if len(part) < _PAGE or _is_before(part[-1], since.timestamp()):
+            if len(part) < _PAGE or is_before(part[-1], since.timestamp()):
                 break
         return [row for row in rows if (moment(row["created"]) or since) >= since]
-
-    def _run_of(self, workflow: Workflow, ref: RunRef | None = None) -> RemoteRun:
-        state = _STATES.get(workflow["status"], RunState.UNKNOWN)
-        created = moment(workflow["created"])
-        tasks = in_order(workflow.get("tasks", []))
-        return RemoteRun(
-            ref=ref or RunRef(VENDOR, {"workflow_id": workflow["id"]}, created.timestamp() if created else None),
-            state=state,
-            vendor_status=workflow["status"],
-            name=workflow["fullname"],
-            url=f"{self.settings.base_url}/{workflow['id']}",
-            started=created,
-            # The row's own change: on a finished run it is the end.
-            ended=moment(workflow["updated"]) if state.is_terminal else None,
-            error=_error_of(tasks) if state is RunState.FAILED else None,
-            steps=tuple(_step_of(task) for task in tasks),
-            details={"periodic": workflow.get("periodic", False), "comment": workflow.get("comment")},
-        )
-
-
-def in_order(tasks: Sequence[WorkflowTask]) -> list[WorkflowTask]:
-    """Return the tasks of a run in the order in which they run, hooks last.
-
-    The server's order is not defined; ``previous`` is.
-    """
-    waiting = sorted(tasks, key=lambda task: (bool(task.get("is_hook")), task["created"]))
-    ordered: list[WorkflowTask] = []
-    known = {task["id"] for task in tasks}
-    done: set[str] = set()
-    while waiting:
-        ready = [task for task in waiting if done.issuperset(known.intersection(task["previous"]))]
-        plain = [task for task in ready if not task.get("is_hook")]
-        # Hooks name no predecessor: they come when nothing else is left. A circle cannot be, but must not hang.
-        step = plain or ready or waiting
-        ordered += step
-        done |= {task["id"] for task in step}
-        waiting = [task for task in waiting if task["id"] not in done]
-    return ordered
-
-
-def _workflow(response: Response) -> Workflow:
-    return _checked(json_object(response), response)
-
-
-def _checked(row: dict[str, Any], response: Response) -> Workflow:
-    """Return a run whose facts are there: JSON of another shape is some proxy's, or a damaged answer."""
-    tasks = row.get("tasks", [])
-    if _lacks(row, _RUN_FACTS) or not isinstance(tasks, list):
-        raise MalformedAnswerError("JSON that is no run", status=response.status)
-    if not all(isinstance(task, dict) and not _lacks(task, _TASK_FACTS) and _knows_order(task) for task in tasks):
-        raise MalformedAnswerError("a run with tasks that are none", status=response.status)
-    return cast("Workflow", row)
-
-
-def _lacks(facts: Mapping[str, Any], names: Collection[str]) -> bool:
-    for name in names:  # noqa: SIM110 of a thousand rows, without a generator for each
-        if not isinstance(facts.get(name), str):
-            return True
-    return False
-
-
-def _knows_order(task: Mapping[str, Any]) -> bool:
-    previous = task.get("previous")
-    return isinstance(previous, list) and all(isinstance(task_id, str) for task_id in previous)
 
 
 def _comment(spec: Mapping[str, Any], marker: str) -> str:
@@ -475,40 +371,3 @@ def _comment(spec: Mapping[str, Any], marker: str) -> str:
     if not own:
         return marker
     return f"{str(own)[: LONGEST_COMMENT - len(marker) - 3]} | {marker}"
-
-
-def _is_before(row: Workflow, since: float) -> bool:
-    created = moment(row["created"])
-    return created is not None and created.timestamp() < since - _CLOCK_SKEW.total_seconds()
-
-
-def _step_of(task: WorkflowTask) -> Step:
-    state = _STATES.get(task["status"], RunState.UNKNOWN)
-    return Step(
-        name=task["key"],
-        state=state,
-        vendor_status=task["status"],
-        started=moment(task["created"]),
-        ended=moment(task["updated"]) if state.is_terminal else None,
-        error=_failure_of(task),
-    )
-
-
-def _failure_of(task: WorkflowTask) -> str | None:
-    result = task.get("result")
-    if task["status"] != "error":
-        return None
-    if not isinstance(result, dict):
-        return "failed without saying why"
-    traceback = str(result.get("traceback") or "").strip().splitlines()
-    # The last line has the class, which `exception` lacks.
-    reason = traceback[-1].strip() if traceback else str(result.get("exception") or "failed without saying why")
-    tail = "\n".join(traceback[-6:])
-    return f"{reason}\n{tail}" if len(traceback) > 1 else reason
-
-
-def _error_of(tasks: Sequence[WorkflowTask]) -> str | None:
-    if not tasks:
-        return None
-    failures = [f"task {task['key']}: {failure}" for task in tasks if (failure := _failure_of(task))]
-    return "\n".join(failures) or "no task failed: the run probably never reached the broker"

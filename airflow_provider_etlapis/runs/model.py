@@ -56,11 +56,11 @@ class RunRef:
     since: float | None = None
     newest: Newest | None = None
     watermark: Any = None
+    run_id: str = field(init=False, repr=False, compare=False)
+    """The ids as one text, unique within the vendor's server."""
 
-    @property
-    def run_id(self) -> str:
-        """The ids as one text, unique within the vendor's server."""
-        return "/".join(self.ids.values())
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run_id", "/".join(self.ids.values()))  # once: each look at a thousand runs asks
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON: ``{"vendor", "ids": {...}, "since", "newest"}``, and ``"watermark"`` if there is one."""

@@ -163,6 +163,8 @@ def _changes(before: RemoteRun | None, run: RemoteRun) -> tuple[str, ...]:
     lines = []
     if before is None or before.vendor_status != run.vendor_status:
         lines.append(f"Run {run.ref.run_id} is {run.vendor_status}")
+    if not run.steps:
+        return tuple(lines)
     known = {} if before is None else _keyed(before.steps)
     done = sum(step.state.is_terminal for step in run.steps)
     for key, step in _keyed(run.steps).items():

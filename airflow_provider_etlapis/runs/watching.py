@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble, TroubleKind
-from airflow_provider_etlapis.runs.subscription import LogLines, Subscription, Update, wake, woken
+from airflow_provider_etlapis.runs.subscription import LogLines, Subscription, Update, wake
 
 __all__ = ["LogLines", "RunSource", "Subscription", "Update", "Watcher"]
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _TOLD_AT_ONCE = 25
 """Waits that are woken before other work of the event loop gets its turn: each takes a fraction of a millisecond."""
+_WOKEN_AGAIN = 1.0
+"""Seconds after which a wait whose time is up is woken once more, if it has not left: clocks may disagree."""
 _FIRST_LOOK = 2.0
 """Seconds until the first look at many: a triggerer loads a thousand waits within one."""
 _MOST_LOOKS_AT_ONCE = 16
@@ -120,6 +122,7 @@ class Watcher:
         self._bulk: bool | None = None
         self._bulk_due = float("inf")
         self._bulk_look: asyncio.Task[None] | None = None
+        self._first_until = float("inf")
         self._single_due: list[tuple[float, int, Subscription]] = []
         self._single_rate = 0.0
         self._order = itertools.count()
@@ -145,15 +148,26 @@ class Watcher:
     def _is_running(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    def subscribe(self, ref: RunRef, interval: float, *, singly: bool = False, with_log: bool = False) -> Subscription:
+    def subscribe(
+        self,
+        ref: RunRef,
+        interval: float,
+        *,
+        singly: bool = False,
+        with_log: bool = False,
+        seconds_left: float | None = None,
+    ) -> Subscription:
         """Begin to watch a run.
 
         :param interval: seconds between two looks.
         :param singly: read the run on its own at each look, so that its steps are told as well.
         :param with_log: read new lines of its log at each look as well; implies ``singly``.
+        :param seconds_left: when to wake the wait though nothing has changed; ``None``: never.
         """
         alone = singly or with_log or ref.newest is not None
-        wait = Subscription(ref, interval, singly=alone, with_log=with_log)
+        until = float("inf") if seconds_left is None else self._now() + seconds_left
+        wait = Subscription(ref, interval, singly=alone, with_log=with_log, until=until)
+        self._first_until = min(self._first_until, until)
         self._waits.add(wait)
         if self._is_single(wait):
             self._single_rate += _rate_of(wait)
@@ -189,6 +203,7 @@ class Watcher:
                     self._begin_bulk_look(source)
                 self._look_singly(source)
                 self._show()
+                await self._wake_late()
                 await self._rest()
         except Exception as error:
             # A defect of ours must end the waits, not leave them hanging.
@@ -212,6 +227,20 @@ class Watcher:
             self._shown_at = now
             self._meter.gauge("waits", len(self._waits))
             self._meter.gauge("budget_stretch", self._stretch)
+
+    async def _wake_late(self) -> None:
+        """Wake the waits whose time is up; each looks at the clock of its deadline itself."""
+        now = self._now()
+        if now < self._first_until:
+            return
+        late = [wait for wait in self._waits if wait.until <= now]
+        for wait in late:
+            wait.until = now + _WOKEN_AGAIN
+        self._first_until = min(wait.until for wait in self._waits)
+        for part in range(0, len(late), _TOLD_AT_ONCE):
+            for wait in late[part : part + _TOLD_AT_ONCE]:
+                wait.wake()
+            await asyncio.sleep(0)
 
     def _is_single(self, wait: Subscription) -> bool:
         return wait.singly or self._bulk is False
@@ -245,7 +274,7 @@ class Watcher:
             # When as many are under way as may be, one that ends wakes the watcher; else it is time to look for more.
             full = len(self._looks) >= self._width
             due = min(due, max(self._single_due[0][0], self._width_since + _ONE_MORE_AFTER if full else 0.0))
-        return due
+        return min(due, self._first_until)
 
     def _set_width(self, budget: float | None) -> None:
         """Decide how many single reads may be under way: few, unless the vendor is too slow for few."""
@@ -263,16 +292,20 @@ class Watcher:
         self._width_since, self._looks_ended = now, 0
 
     async def _rest(self) -> None:
-        """Wait until the next look is due, a look has ended, or the last wait has left."""
+        """Wait until the next look is due, a wait's time is up, a look has ended, or the last wait has left."""
         if not self._waits:
             return
         self._sleeps_until = self._next_due()
         delay = None if self._sleeps_until == float("inf") else max(0.0, self._sleeps_until - self._now())
-        self._sleep = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._sleep = loop.create_future()
+        timer = None if delay is None else loop.call_later(delay, wake, self._sleep)
         try:
-            await woken(self._sleep, delay)
+            await self._sleep
         finally:
             self._sleep = None
+            if timer is not None:
+                timer.cancel()
 
     def _wake_up(self) -> None:
         if self._sleep is not None:

@@ -140,14 +140,20 @@ class RemoteRunTrigger(BaseTrigger):
 
     async def _end_of(self, wait: Wait) -> Outcome:
         """Return how the wait has ended."""
+        if (outcome := wait.on_clock(time.time())).verdict is not Verdict.GO_ON:
+            return outcome
         watcher = watcher_of(self.hook, self.conn_id)
-        place = watcher.subscribe(self.ref, self.poll_interval, singly=self.singly, with_log=self.with_log)
+        place = watcher.subscribe(
+            self.ref,
+            self.poll_interval,
+            singly=self.singly,
+            with_log=self.with_log,
+            seconds_left=wait.seconds_left(time.time()),
+        )
         try:
-            outcome = self._told(wait.on_clock(time.time()))
             while outcome.verdict is Verdict.GO_ON:
-                left = wait.seconds_left(time.time())
-                update = await place.next(None if left is None else max(0.0, left))
-                now = time.time()
+                await place.changed()
+                update, now = place.take(), time.time()
                 if update is None:
                     outcome = wait.on_clock(now)
                 elif isinstance(update, RemoteRun):
@@ -172,8 +178,9 @@ class RemoteRunTrigger(BaseTrigger):
             await asyncio.sleep(left)
 
     def _told(self, outcome: Outcome) -> Outcome:
-        for line in outcome.news:
-            self.log.info(line)
+        if outcome.verdict is not Verdict.DONE:  # the task that is taken up reads the run once more, and tells its end
+            for line in outcome.news:
+                self.log.info(line)
         for line in outcome.warnings:
             self.log.warning(line)
         return GOING_ON if outcome.verdict is Verdict.GO_ON else outcome  # what was told is not kept meanwhile

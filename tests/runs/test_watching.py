@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -87,8 +88,11 @@ async def ended(watcher: Watcher) -> None:
             await task
 
 
-async def next_of(place: Subscription, timeout: float = 5) -> Update | None:  # noqa: ASYNC109 passed on
-    return await place.next(timeout)
+async def next_of(place: Subscription, timeout: float = 5) -> Update | None:  # noqa: ASYNC109 none is an answer
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            await place.changed()
+    return place.take()
 
 
 async def test_fifty_waits_cost_one_request_an_interval() -> None:
@@ -383,6 +387,52 @@ async def test_a_wait_that_comes_late_is_looked_at_within_its_own_interval() -> 
     watcher.unsubscribe(slow)
     watcher.unsubscribe(quick)
     await ended(watcher)
+
+
+async def test_a_wait_whose_time_is_up_is_woken_and_again_for_as_long_as_it_stays() -> None:
+    vendor = Vendor()
+    watcher = Watcher(vendor.open, "vendor")
+    patient = watcher.subscribe(ref(1), 60)
+    await asyncio.sleep(0.02)
+    hasty = watcher.subscribe(ref(2), 60, seconds_left=0.1)
+    began = time.monotonic()
+    woken = []
+    for _ in range(2):
+        async with asyncio.timeout(1.5):
+            await hasty.changed()
+        woken.append(time.monotonic() - began)
+        assert hasty.take() is None
+    await asyncio.sleep(0)
+
+    assert 0.1 <= woken[0] < 0.6
+    assert 1.1 <= woken[1] < 1.6
+    assert not asyncio.ensure_future(patient.changed()).done(), "nothing was due for the other"
+    watcher.unsubscribe(patient)
+    watcher.unsubscribe(hasty)
+    await ended(watcher)
+
+
+async def test_waits_whose_time_is_up_together_are_woken_in_small_parts() -> None:
+    vendor = Vendor()
+    watcher = Watcher(vendor.open, "vendor")
+    places = [watcher.subscribe(ref(number), 60, seconds_left=0.05) for number in range(300)]
+    turn = 0
+    woken: Counter[int] = Counter()
+
+    async def note(place: Subscription) -> None:
+        await place.changed()
+        woken[turn] += 1
+        watcher.unsubscribe(place)
+
+    async with asyncio.timeout(5):
+        notes = [asyncio.create_task(note(place)) for place in places]
+        while len(woken) == 0 or sum(woken.values()) < len(places):
+            turn += 1
+            await asyncio.sleep(0)
+        await asyncio.gather(*notes)
+    await ended(watcher)
+
+    assert max(woken.values()) <= 50
 
 
 async def test_the_watcher_runs_in_a_context_of_its_own() -> None:

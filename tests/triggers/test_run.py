@@ -123,6 +123,16 @@ async def test_one_event_tells_how_the_wait_ended(
     assert bool(event["message"]) is (status != "done")
 
 
+async def test_each_change_is_told_once_and_the_end_is_left_to_the_task_that_reads_the_run_again(
+    vendor: FakeVendor, task_log: TaskLog
+) -> None:
+    vendor.looks["r"] = [RunState.QUEUED, ALIVE, ALIVE, GOOD]
+
+    await event_of(trigger())
+
+    assert [text for _, text in task_log.lines if text.startswith("Run r ")] == ["Run r is QUEUED", "Run r is RUNNING"]
+
+
 async def test_a_deadline_is_met_though_the_next_look_is_far(vendor: FakeVendor) -> None:
     vendor.looks["r"] = [ALIVE]
     began = time.monotonic()
