@@ -12,14 +12,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import CONN_ID, CONTESTANTS
 from benchmarks.environment import REPOSITORY
 
-SETTLED = 5.0  # seconds after the start: by then all triggers are loaded and have asked once, if they do at once
+_SETTLED = 5.0  # seconds after the start: by then all triggers are loaded and have asked once, if they do at once
+_LONGEST_RUN = 300.0
 _LEAD = 1.0  # seconds between telling a contestant its runs and their start
+
+
+class Ending(StrEnum):
+    """How many of the runs end while the window is open; what is left then ends with it, all at once."""
+
+    ALL = "all"
+    """At random moments in the window."""
+    FEW = "few"
+    """At random moments within five minutes, of which the window is the beginning."""
+    NONE = "none"
+    """None, as while a vendor stands still."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,8 @@ class Heat:
 
     :param contestant: key of the contestant.
     :param runs: how many runs are waited for.
-    :param window: seconds over which the ends of the runs are spread; with ``together``, at whose end they all end.
-    :param together: no run ends before the window is over, then all do, as when a vendor comes back to life.
+    :param window: seconds at whose end the last runs end.
+    :param ending: how many end in it.
     :param interval: seconds between two polls.
     :param rate_limit: requests a minute that the server enforces; ``None`` only counts.
     :param seed: of the ends.
@@ -39,16 +52,26 @@ class Heat:
     runs: int
     window: float
     interval: float
-    together: bool = False
+    ending: Ending = Ending.ALL
     rate_limit: int | None = None
     seed: int = 1
 
     def ends(self) -> list[float]:
         """Return the moments of the ends, in seconds after the start; alike for all contestants."""
-        if self.together:
+        if self.ending is Ending.NONE:
             return [self.window] * self.runs
         drawn = random.Random(f"{self.seed}/{self.runs}")
-        return [drawn.uniform(0.0, self.window) for _ in range(self.runs)]
+        longest = self.window if self.ending is Ending.ALL else _LONGEST_RUN
+        return [min(self.window, drawn.uniform(0.0, longest)) for _ in range(self.runs)]
+
+    def measured_once_more(self) -> list[float]:
+        """Return from when to when requests and processor time are counted by themselves, in seconds after the start.
+
+        With few ends, that is all of the window, the loading of the triggers included; with none, what comes after it.
+        """
+        if self.ending is Ending.ALL:
+            return []
+        return [0.0 if self.ending is Ending.FEW else _SETTLED, self.window]
 
 
 class HeatError(Exception):
@@ -138,10 +161,10 @@ def run_heat(
         ends = heat.ends()
         start = time.monotonic() + _LEAD + heat.runs / 2000
         server.say({"do": "seed", "ends": ends, "start": start, "rate_limit": heat.rate_limit})
-        going = [SETTLED, heat.window] if heat.together else []
-        client.say({"runs": server.hear(), "ends": ends, "start": start, "read_at": going})
+        stretch = heat.measured_once_more()
+        client.say({"runs": server.hear(), "ends": ends, "start": start, "read_at": stretch})
         seen = client.hear()
-        server.say({"do": "count", "going": going})
+        server.say({"do": "count", "stretch": stretch})
         counted = server.hear()
     about = {"label": contestant.label, "ours": contestant.is_ours, "load_before": round(load, 2)}
     return {**asdict(heat), **about, **_summed(seen), **counted}
@@ -152,7 +175,7 @@ def _summed(seen: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: value for name, value in seen.items() if name not in ("lags", "cpu_readings")}
     if seen["cpu_readings"]:
         first, last = seen["cpu_readings"]
-        told["cpu_seconds_while_going"] = last - first
+        told["cpu_seconds_in_window"] = last - first
     quantiles: dict[str, float | None] = {"p50": None, "p95": None, "max": None}
     if lags:
         quantiles = {"p50": _at(lags, 0.5), "p95": _at(lags, 0.95), "max": lags[-1]}

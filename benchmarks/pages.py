@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import REPOSITORY
-from benchmarks.report import imports_report, summary, whole_report
+from benchmarks.report import imports_report, stack_report, summary, whole_report
 
 FOLDER = REPOSITORY / "docs" / "benchmarks"
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "benchmarks.md")
@@ -17,6 +17,7 @@ BLOCKS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "summary": ("watching.json", summary),
     "watching": ("watching.json", whole_report),
     "imports": ("imports.json", imports_report),
+    "stack": ("stack.json", stack_report),
 }
 
 

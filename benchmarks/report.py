@@ -12,10 +12,14 @@ _COMPARED = (
     ("cpu_seconds", "CPU"),
     ("memory_above_idle_bytes", "memory above idle"),
 )
+_WINDOWS = {
+    "few": "of which few end for a while, then the others at once",
+    "none": "of which none ends for a while, then all at once",
+}
 _LEAST = {  # what is measured no finer than this: less is noise
     "memory_above_idle_bytes": 0.1e6,
     "cpu_seconds": 0.01,
-    "cpu_seconds_while_going": 0.01,
+    "cpu_seconds_in_window": 0.01,
 }
 
 
@@ -34,6 +38,7 @@ def absolute_table(found: Mapping[str, Any], runs: int, *, limited: bool = False
     rows = [
         [
             *("contestant", "requests", "TLS handshakes", "CPU s", "MB above idle", "worst stall ms"),
+            "GC before ms",
             *("lag p50 s", "lag p95 s", "lag max s", "refused (429)" if limited else "over 600/min", "ends seen"),
         ]
     ]
@@ -47,6 +52,7 @@ def absolute_table(found: Mapping[str, Any], runs: int, *, limited: bool = False
                 f"{heat['cpu_seconds']:.2f}",
                 f"{heat['memory_above_idle_bytes'] / 1e6:.1f}",
                 f"{heat['worst_stall_seconds'] * 1000:.0f}",
+                f"{heat['idle_collection_seconds'] * 1000:.0f}",
                 *(_seconds(lag[key]) for key in ("p50", "p95", "max")),
                 str(heat["refused"] if limited else heat["over_600_a_minute"]),
                 f"{heat['ends_seen']} of {heat['runs']}",
@@ -55,13 +61,13 @@ def absolute_table(found: Mapping[str, Any], runs: int, *, limited: bool = False
     return rows
 
 
-def going_table(found: Mapping[str, Any], runs: int) -> list[list[str]]:
-    """Return what waits cost while no run ends, and how they take it when all runs end at once."""
-    heats = measured(found, runs, together=True)
+def window_table(found: Mapping[str, Any], runs: int, ending: str) -> list[list[str]]:
+    """Return what waits cost while few runs or none end, and how they take it when all the others end at once."""
+    heats = measured(found, runs, ending=ending)
     base = next((heat for heat in heats if heat["contestant"] == _BASE), None)
     rows = [
         [
-            *("contestant", "requests while going", "times less", "CPU s while going", "times less"),
+            *("contestant", "requests in the window", "times less", "CPU s in the window", "times less"),
             *("TLS handshakes", "MB above idle", "worst stall ms", "lag p95 s", "lag max s", "ends seen"),
         ]
     ]
@@ -70,10 +76,10 @@ def going_table(found: Mapping[str, Any], runs: int) -> list[list[str]]:
         rows.append(
             [
                 _name(heat),
-                str(heat["requests_while_going"]),
-                _ratio(base, heat, "requests_while_going") if base else "-",
-                f"{heat['cpu_seconds_while_going']:.2f}",
-                _ratio(base, heat, "cpu_seconds_while_going") if base else "-",
+                str(heat["requests_in_window"]),
+                _ratio(base, heat, "requests_in_window") if base else "-",
+                f"{heat['cpu_seconds_in_window']:.2f}",
+                _ratio(base, heat, "cpu_seconds_in_window") if base else "-",
                 str(heat["tls_handshakes"]),
                 f"{heat['memory_above_idle_bytes'] / 1e6:.1f}",
                 f"{heat['worst_stall_seconds'] * 1000:.0f}",
@@ -145,12 +151,10 @@ def whole_report(found: Mapping[str, Any]) -> str:
         ]
     for runs in sizes(found):
         parts += [f"### {runs:,} runs: the figures", markdown(absolute_table(found, runs))]
-    for runs in sizes(found):
-        if measured(found, runs, together=True):
-            parts += [
-                f"### {runs:,} runs of which none ends for a while, then all at once",
-                markdown(going_table(found, runs)),
-            ]
+    for ending, title in _WINDOWS.items():
+        for runs in sizes(found):
+            if measured(found, runs, ending=ending):
+                parts += [f"### {runs:,} runs {title}", markdown(window_table(found, runs, ending))]
     for runs in sizes(found):
         if measured(found, runs, limited=True):
             parts += [
@@ -161,7 +165,7 @@ def whole_report(found: Mapping[str, Any]) -> str:
         if heat.get("failures"):
             worst = "; ".join(f"{count} x {reason}" for reason, count in heat["failures"].items())[:600]
             limit = " under the limit" if heat.get("rate_limit") else ""
-            limit += ", all ending together" if heat["together"] else ""
+            limit += f" {_WINDOWS[heat['ending']]}" if heat["ending"] in _WINDOWS else ""
             parts.append(f"{heat['label']}, {heat['runs']:,} runs{limit}, did not see all ends: {worst}")
         if "error" in heat:
             parts.append(f"{heat['label']}, {heat['runs']:,} runs: NOT MEASURED: {heat['error'][:600]}")
@@ -199,7 +203,7 @@ def sizes(found: Mapping[str, Any]) -> list[int]:
 
 
 def measured(
-    found: Mapping[str, Any], runs: int, *, limited: bool = False, together: bool = False
+    found: Mapping[str, Any], runs: int, *, limited: bool = False, ending: str = "all"
 ) -> list[Mapping[str, Any]]:
     """Return the heats of one size and kind that have figures, rivals first."""
     wanted = [
@@ -208,7 +212,7 @@ def measured(
         if heat["runs"] == runs
         and "error" not in heat
         and bool(heat["rate_limit"]) is limited
-        and heat["together"] is together
+        and heat["ending"] == ending
     ]
     return sorted(wanted, key=lambda heat: heat["ours"])
 

@@ -1,7 +1,7 @@
 """The server's process: one vendor on localhost behind TLS, told by lines of JSON what to do.
 
 Commands, one a line on standard input, each answered by a line on standard output:
-``{"do": "seed", "ends": [...], "start": t, "rate_limit": n}``, ``{"do": "count", "going": [from, to]}``.
+``{"do": "seed", "ends": [...], "start": t, "rate_limit": n}``, ``{"do": "count", "stretch": [from, to]}``.
 It ends with its standard input.
 """
 
@@ -72,25 +72,26 @@ class Server:
         self._asked_before, self._connected_before = ledger.count(), ledger.connections
         return refs
 
-    def count(self, going: Sequence[float]) -> dict[str, Any]:
+    def count(self, stretch: Sequence[float] = ()) -> dict[str, Any]:
         """Return what has been asked since the runs were added.
 
-        :param going: from when to when to count once more, in seconds after the start; or empty.
+        :param stretch: from when to when to count once more, in seconds after the start; or empty.
         """
         ledger = self._sandbox.ledger
         records = ledger.requests[self._asked_before :]
         by_operation: dict[str, int] = {}
         for record in records:
             by_operation[record.operation] = by_operation.get(record.operation, 0) + 1
-        while_going = [record for record in records if going and going[0] <= record.monotonic - self._start < going[1]]
+        after = [record.monotonic - self._start for record in records]
+        in_window = sum(stretch[0] <= at < stretch[1] for at in after) if stretch else 0
         return {
-            **({"requests_while_going": len(while_going)} if going else {}),
+            **({"requests_in_window": in_window} if stretch else {}),
             "requests": len(records),
             "requests_by_operation": by_operation,
             "tls_handshakes": ledger.connections - self._connected_before,
             "refused": sum(record.status == 429 for record in records),
             "over_600_a_minute": over_limit([record.monotonic for record in records], 600, 60.0),
-            "requests_in_each_second": per_second([record.monotonic - self._start for record in records]),
+            "requests_in_each_second": per_second(after),
         }
 
     def end_all(self) -> None:
@@ -137,7 +138,7 @@ def main() -> None:
         if command["do"] == "seed":
             _tell(server.seed(command["ends"], command["start"], command.get("rate_limit")))
         else:
-            _tell(server.count(command["going"]))
+            _tell(server.count(command["stretch"]))
     server.close()
 
 

@@ -95,6 +95,7 @@ def _measure(name: str, runs: int, python: Path, folder: Path, say: Callable[[st
             "SSL_CERT_FILE": str(certificate),
             "REQUESTS_CA_BUNDLE": str(certificate),
             "PYTHONPATH": str(REPOSITORY),
+            "PYTHONDONTWRITEBYTECODE": "",  # else each task of whoever was edited last compiles it again
             "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": "64",
         }
         connections = {CONN_ID: server.connection()}
@@ -111,16 +112,16 @@ def _play(airflow: LocalAirflow, server: Server, runs: int, say: Callable[[str],
     _until(airflow, "deferred", runs)
     to_defer = time.monotonic() - began
     say(f"{runs} tasks deferred after {to_defer:.0f} s")
-    before, cpu = server.count([]), _cpu(triggerer)
+    before, cpu = server.count(), _cpu(triggerer)
     time.sleep(GOING)
-    after, cpu_going, memory = server.count([]), _cpu(triggerer) - cpu, _memory(triggerer)
+    after, cpu_going, memory = server.count(), _cpu(triggerer) - cpu, _memory(triggerer)
     ended = time.monotonic()
     server.end_all()
     airflow.wait_for(lambda: _count(airflow, "deferred") == 0, LONGEST, "no task deferred any more", 1.0)
     to_tell = time.monotonic() - ended
     _until(airflow, "success", runs)
     to_end = time.monotonic() - ended
-    whole = server.count([])
+    whole = server.count()
     say(f"all ends told after {to_tell:.0f} s, all tasks done after {to_end:.0f} s")
     return {
         "seconds_to_defer": round(to_defer, 1),

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import imports, pages
-from benchmarks.heat import Heat
+from benchmarks import imports, pages, stack
+from benchmarks.heat import Ending, Heat
 from benchmarks.measure import Meter, TimedSelector, new_loop
 from benchmarks.report import is_complete
 from benchmarks.serving import over_limit
@@ -42,6 +42,13 @@ def test_what_is_stored_is_whole_and_was_measured_in_one_run() -> None:
     assert is_complete(found)
     assert {heat["contestant"] for heat in found["heats"]} == set(WHOLE.contestants)
     assert (FIGURES / "watching.png").stat().st_size > 10_000
+
+
+def test_what_is_stored_of_the_real_airflow_is_of_five_hundred_tasks_of_each() -> None:
+    found = json.loads((FIGURES / "stack.json").read_text())
+
+    assert found["tasks"] == 500
+    assert [heat["contestant"] for heat in found["contestants"]] == list(stack.SENSORS)
 
 
 def test_an_import_of_the_operators_stays_within_its_bound() -> None:
@@ -77,7 +84,10 @@ def test_all_contestants_meet_the_same_ends() -> None:
 
     assert first == second
     assert 0 <= min(first) < 5 < 55 < max(first) <= 60
-    assert Heat("meiro", 3, 40.0, 10.0, together=True).ends() == [40.0] * 3
+    assert Heat("meiro", 3, 40.0, 10.0, Ending.NONE).ends() == [40.0] * 3
+    few = Heat("meiro", 1000, 40.0, 10.0, Ending.FEW).ends()
+    assert 80 < sum(end < 40.0 for end in few) < 190, "40 of 300 seconds"
+    assert max(few) == 40.0
 
 
 def test_requests_over_a_limit_are_counted_as_a_server_would_refuse_them() -> None:
@@ -109,7 +119,7 @@ def test_a_held_up_event_loop_is_noticed_and_idle_time_is_not() -> None:
 
 def test_the_whole_plan_has_every_contestant_at_a_thousand_and_rivals_and_ours_take_turns() -> None:
     heats = [heat for group in WHOLE.rounds() for heat in group]
-    plain = [heat for heat in heats if heat.runs == 1000 and not heat.together and heat.rate_limit is None]
+    plain = [heat for heat in heats if heat.runs == 1000 and heat.ending is Ending.ALL and heat.rate_limit is None]
 
     assert {heat.contestant for heat in plain} == set(WHOLE.contestants) - {"dataworq"}
     assert [heat.contestant for heat in plain][:4] == ["dbt_cloud", "celery_director", "airbyte", "meiro"]
