@@ -393,6 +393,7 @@ async def test_a_wait_whose_time_is_up_is_woken_and_again_for_as_long_as_it_stay
     vendor = Vendor()
     watcher = Watcher(vendor.open, "vendor")
     patient = watcher.subscribe(ref(1), 60)
+    patient_woken = asyncio.ensure_future(patient.changed())
     await asyncio.sleep(0.02)
     hasty = watcher.subscribe(ref(2), 60, seconds_left=0.1)
     began = time.monotonic()
@@ -406,7 +407,7 @@ async def test_a_wait_whose_time_is_up_is_woken_and_again_for_as_long_as_it_stay
 
     assert 0.1 <= woken[0] < 0.6
     assert 1.1 <= woken[1] < 1.6
-    assert not asyncio.ensure_future(patient.changed()).done(), "nothing was due for the other"
+    assert not patient_woken.done(), "nothing was due for the other"
     watcher.unsubscribe(patient)
     watcher.unsubscribe(hasty)
     await ended(watcher)
