@@ -15,6 +15,16 @@ class EtlApiError(AirflowException):
 
     retry_helps = True
     """Whether another try of the task may come out differently with nothing changed by a person."""
+    may_have_acted = False
+    """Whether the vendor may have done what was asked, although no usable answer came."""
+    acts_for = 0.0
+    """Seconds for which that may still happen, counted from the error."""
+    by_vendor = False
+    """Whether the answer behind the error has the vendor's own shape: it is not something in between that speaks."""
+    status: int | None = None
+    """HTTP status of the answer, if there was one."""
+    retry_after: float | None = None
+    """Seconds that the vendor asked to wait, if it did."""
 
 
 class PermanentError(EtlApiError, AirflowFailException):
@@ -79,6 +89,10 @@ class VendorUnavailableError(EtlApiError):
         self.may_have_acted = may_have_acted
         self.status = status
         self.retry_after = retry_after
+
+
+class UnrecognizedAnswerError(VendorUnavailableError):
+    """An error status in a shape that is not the vendor's own, such as a proxy's 404: nothing is known by it."""
 
 
 class RateLimitedError(VendorUnavailableError):

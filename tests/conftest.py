@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from airflow_provider_etlapis.runs import evidence
+
 # These machines are noisy: no property is about time.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _calls_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for a minute until a start call without an answer can no longer take effect."""
+    for name, seconds in (("ACTS_AFTER_ANSWER", 0.05), ("ACTS_AFTER_CLOSE", 0.1), ("ACTS_AFTER_TIMEOUT", 0.2)):
+        monkeypatch.setattr(evidence, name, seconds)
+
 
 pytest_plugins = ["tests.support.stack", "tests.support.director", "tests.support.airflow_2"]
 

@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_etlapis.exceptions import InvalidInputError, NotOfferedError
 from airflow_provider_etlapis.hooks.connected import ConnectedHook
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.runs.evidence import Evidence, Search, StartProof
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
 
 
@@ -34,6 +35,9 @@ class RemoteRunHook(ConnectedHook):
     A vendor's hook says how its connection becomes an address and a credential, defines the endpoints of its
     document, and gives the run interface: start, state of one, state of many, cancel, log, lost start.
     """
+
+    start_proof: ClassVar[StartProof]
+    """What shows that a run is the one that an unanswered start call has made; the vendor's page says the same."""
 
     @classmethod
     def ref_of(cls, run_id: str) -> RunRef:
@@ -169,9 +173,15 @@ class RemoteRunHook(ConnectedHook):
 
     @endpoint
     def find_started(self, spec: Mapping[str, Any], intent: Intent) -> Program[Search]:
-        """Look for the run of a start call that got no answer."""
+        """Look once for the run of a start call that got no answer.
+
+        Says what this one look proves, by :func:`~airflow_provider_etlapis.runs.evidence.weigh`. Whether the call may
+        still take effect, and so whether to look again, is not its business.
+        """
         yield from ()
-        return Search(Sighting.UNSURE, f"run {intent.marker!r}, which this vendor's API cannot be asked for")
+        return Search(
+            Evidence.UNSURE, f"run {intent.marker!r}, which this vendor's API cannot be asked for", is_final=True
+        )
 
     @property
     def reads_in_bulk(self) -> bool:

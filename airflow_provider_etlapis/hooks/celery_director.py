@@ -174,7 +174,7 @@ class CeleryDirectorHook(RemoteRunHook):
         body: dict[str, Any] = {"project": project, "name": name, "payload": dict(payload or {})}
         if comment is not None:
             body["comment"] = comment
-        return Call("POST", "api/workflows", workflow_of, json=body, idempotent=False)
+        return Call("POST", "api/workflows", workflow_of, json=body)
 
     @endpoint
     def relaunch_workflow(self, workflow_id: str) -> Call[Workflow]:
@@ -184,7 +184,7 @@ class CeleryDirectorHook(RemoteRunHook):
         :raises NotFoundError: if the run or its definition is not there.
         """
         path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/relaunch"
-        return Call("POST", path, workflow_of, idempotent=False)
+        return Call("POST", path, workflow_of)
 
     @endpoint
     def cancel_workflow(self, workflow_id: str) -> Call[Workflow]:
@@ -195,7 +195,7 @@ class CeleryDirectorHook(RemoteRunHook):
         :param workflow_id: UUID of the run.
         """
         path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/cancel"
-        return Call("POST", path, workflow_of, idempotent=False)
+        return Call("POST", path, workflow_of)
 
     @endpoint
     def list_definitions(self) -> Call[list[Definition]]:

@@ -23,9 +23,9 @@ from airflow_provider_etlapis.hooks.pages import with_pages
 from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.model import Capabilities
 from airflow_provider_etlapis.wire.auth import Auth
-from airflow_provider_etlapis.wire.call import Call
+from airflow_provider_etlapis.wire.call import Call, Response
 from airflow_provider_etlapis.wire.errors import WireError
-from airflow_provider_etlapis.wire.exchange import Channel, Pause
+from airflow_provider_etlapis.wire.exchange import Channel, Pause, server_words
 from airflow_provider_etlapis.wire.policy import RetryPolicy
 from airflow_provider_etlapis.wire.redact import Redactor
 
@@ -77,6 +77,19 @@ class ConnectedHook(BaseHook):
 
         :raises ConnectionSettingsError: if the connection holds none that could work.
         """
+
+    @staticmethod
+    def is_own_error(response: Response) -> bool:
+        """Say whether an error answer has the vendor's own shape, so that nothing in between has made it up.
+
+        By default JSON with a text that says what is wrong; a vendor whose document states its errors says more.
+        """
+        return bool(server_words(response))
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds by which the server's clock is ahead of ours, by the ``Date`` of its last answer."""
+        return None if self._channel is None else self._channel.clock_ahead
 
     def abilities(self, values: ConnectionValues) -> Capabilities:
         """Return what can be done with this connection, where a setting of it decides."""
@@ -134,6 +147,7 @@ class ConnectedHook(BaseHook):
             self.auth(values),
             Redactor((values.password, *_secrets_in(values.extras))),
             count=Meter(self.conn_id, self.form.conn_type, in_triggerer=in_triggerer).count,
+            is_own_error=self.is_own_error,
         )
         return self._channel
 
@@ -237,7 +251,9 @@ class ConnectedHook(BaseHook):
         settings = replace(
             channel.settings, connect_timeout=seconds, read_timeout=seconds, retry=RetryPolicy(retries=1, cap=1.0)
         )
-        copy._channel = Channel(settings, channel.auth, channel.redact, count=channel.count)
+        copy._channel = Channel(
+            settings, channel.auth, channel.redact, count=channel.count, is_own_error=channel.is_own_error
+        )
         copy._values = self._values
         copy.capabilities = self.capabilities
         return copy

@@ -189,7 +189,7 @@ class DataworqHook(RemoteRunHook):
             "notificationEnabled": notification_enabled,
             "parameters": job_parameters(parameters),
         }
-        return Call("POST", "jobs", parse_started, json=body, idempotent=False)
+        return Call("POST", "jobs", parse_started, json=body)
 
     @staticmethod
     def _read(path: str, parse: Any, query: Mapping[str, str | None] | None = None) -> Call[Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from airflow_provider_etlapis import exceptions
+from airflow_provider_etlapis.runs.evidence import FailedCall, judge_call
 from airflow_provider_etlapis.runs.model import Trouble, TroubleKind
 from airflow_provider_etlapis.wire import errors
+
+_ONLY_BY_VENDOR = (errors.NotFoundError, errors.ConflictError, errors.BadRequestError)
+"""What only the vendor can say: about its things and their state."""
 
 _HINTS: dict[type[errors.WireError], tuple[type[exceptions.EtlApiError], str]] = {
     errors.UnauthorizedError: (
@@ -26,24 +30,46 @@ _HINTS: dict[type[errors.WireError], tuple[type[exceptions.EtlApiError], str]] =
 
 
 def task_error(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
-    """Return the error that a task or a user of a hook sees."""
+    """Return the error that a task or a user of a hook sees.
+
+    An error status in a shape that is not the vendor's own says nothing about the thing that was asked for: it may
+    come from a proxy, a sign-on page or a wrong address.
+    """
+    proof = judge_call(FailedCall(error.sent, error.by_vendor, error.status, error.timed_out))
+    made = _made(error, conn_id)
+    made.by_vendor = error.by_vendor
+    made.status = error.status
+    made.retry_after = error.retry_after
+    made.may_have_acted = proof.may_have_acted
+    made.acts_for = proof.acts_for
+    return made
+
+
+def _made(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
+    if isinstance(error, errors.RateLimitedError):
+        return exceptions.RateLimitedError(str(error))
+    if isinstance(error, _ONLY_BY_VENDOR) and error.status is not None and not error.by_vendor:
+        return exceptions.UnrecognizedAnswerError(
+            f"{error} (this is not the vendor's own error: a proxy, a sign-on page or another server may have "
+            f"answered; check the address of connection {conn_id!r} if it stays so)"
+        )
     for wire_class, (task_class, hint) in _HINTS.items():
         if isinstance(error, wire_class):
             told = hint.format(conn_id=conn_id)
             return task_class(f"{error} ({told})" if told else str(error))
-    unavailable = (
-        exceptions.RateLimitedError if isinstance(error, errors.RateLimitedError) else exceptions.VendorUnavailableError
-    )
-    acted = error.sent and not isinstance(error, errors.RateLimitedError)
-    return unavailable(str(error), may_have_acted=acted, status=error.status, retry_after=error.retry_after)
+    return exceptions.VendorUnavailableError(str(error))
 
 
 def trouble_of(error: exceptions.EtlApiError) -> Trouble:
     """Return what a failed look means for a wait."""
-    if isinstance(error, exceptions.NotFoundError):
+    if isinstance(error, exceptions.UnrecognizedAnswerError):
+        kind = TroubleKind.UNRECOGNIZED
+    elif isinstance(error, exceptions.NotFoundError):
         kind = TroubleKind.MISSING
     elif isinstance(error, exceptions.CredentialsRejectedError | exceptions.PermissionDeniedError):
         kind = TroubleKind.CREDENTIAL
+    elif isinstance(error, exceptions.InvalidInputError | exceptions.NotOfferedError):
+        kind = TroubleKind.WRONG
     else:
-        kind = TroubleKind.PASSING if error.retry_helps else TroubleKind.WRONG
-    return Trouble(kind, str(error))
+        kind = TroubleKind.PASSING if error.retry_helps else TroubleKind.REFUSED
+    return Trouble(kind, str(error), is_confirmed=error.by_vendor or error.status is None)

@@ -130,7 +130,7 @@ class EtlworksApi(RemoteRunHook):
         if strange:
             raise InvalidInputError(f"parameters must be a flat map of strings to strings; these are not: {strange}")
         path = f"rest/v1/flows/{integer_id(flow_id, 'flow_id')}/run"
-        return Call("POST", path, answers.execution_response, json=wanted, idempotent=False)
+        return Call("POST", path, answers.execution_response, json=wanted)
 
     @endpoint
     def run_flow_by_name(self, flow_name: str) -> Call[FlowExecutionResponse]:
@@ -140,7 +140,7 @@ class EtlworksApi(RemoteRunHook):
         :returns: as :meth:`run_flow`.
         """
         path = f"rest/v1/flows/flow-name/{segment(flow_name)}/run"
-        return Call("POST", path, answers.execution_response, json={}, idempotent=False)
+        return Call("POST", path, answers.execution_response, json={})
 
     # Executions
 

@@ -65,7 +65,7 @@ class JobEndpoints(MeiroEndpoints):
         """
         path = path_of("workspaces", (workspace_id, "workspace_id"), "jobs")
         query = self._query({"load_full_structure": flag(load_full_structure)})
-        return Call("POST", path, one("workspace_job"), query, idempotent=False)
+        return Call("POST", path, one("workspace_job"), query)
 
     @endpoint
     def get_job(self, workspace_id: Id, job_id: Id, *, load_full_structure: bool = False) -> Call[WorkspaceJob]:

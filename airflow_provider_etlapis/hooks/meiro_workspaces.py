@@ -103,7 +103,7 @@ class WorkspaceEndpoints(MeiroEndpoints):
             raise InvalidInputError("name must not be empty")
         body = {"name": name, **_attributes(settings, description, disabled)}
         query = self._query({"load_full_structure": flag(load_full_structure)})
-        return Call("POST", "workspaces", one("workspace"), query, body, idempotent=False)
+        return Call("POST", "workspaces", one("workspace"), query, body)
 
     @endpoint
     def update_workspaces(
@@ -176,7 +176,7 @@ class WorkspaceEndpoints(MeiroEndpoints):
         """
         query = self._query({"load_full_structure": flag(load_full_structure)})
         path = path_of("workspaces", _workspace(workspace_id))
-        return Call("POST", path, one("workspace"), query, idempotent=False)
+        return Call("POST", path, one("workspace"), query)
 
     @endpoint
     def change_workspace_owner(

@@ -149,7 +149,7 @@ class WebRobotEndpoints(RemoteRunHook):
             sent["cloudCredentialIds"] = list(cloud_credential_ids)
         path = job_path(project_id, job_id, "execute")
         try:
-            started: ExecutionStarted = yield Call("POST", path, parse_started, json=sent, idempotent=False)
+            started: ExecutionStarted = yield Call("POST", path, parse_started, json=sent)
         except ConflictError as error:
             raise AlreadyRunningError(str(error)) from error
         if started.get("success") is False:
@@ -207,7 +207,7 @@ class WebRobotEndpoints(RemoteRunHook):
         """
         path = task_path(project_id, job_id, task_id, "start")
         try:
-            answer: dict[str, Any] = yield Call("POST", path, parse_done, idempotent=False)
+            answer: dict[str, Any] = yield Call("POST", path, parse_done)
         except ConflictError as error:
             raise AlreadyRunningError(str(error)) from error
         return answer
@@ -283,7 +283,7 @@ class WebRobotEndpoints(RemoteRunHook):
 
         :param record: a JSON object.
         """
-        return Call("POST", _table_path(table), parse_anything, json=_record(record), idempotent=False)
+        return Call("POST", _table_path(table), parse_anything, json=_record(record))
 
     @endpoint
     def update_record(self, table: str, record_id: str, record: Mapping[str, Any]) -> Call[Any]:
@@ -296,7 +296,7 @@ class WebRobotEndpoints(RemoteRunHook):
     @endpoint
     def delete_record(self, table: str, record_id: str) -> Call[Any]:
         """Delete a record of a table and return the server's answer (a). Never repeated by itself once sent."""
-        return Call("DELETE", _table_path(table, record_id), parse_anything, idempotent=False)
+        return Call("DELETE", _table_path(table, record_id), parse_anything)
 
     @endpoint
     def get_health(self) -> Call[Any]:

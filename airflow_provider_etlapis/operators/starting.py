@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +14,10 @@ from airflow_provider_etlapis.exceptions import (
     EtlApiError,
     NotFoundError,
     StartLostError,
-    VendorUnavailableError,
 )
 from airflow_provider_etlapis.metrics import Meter
+from airflow_provider_etlapis.runs import evidence
+from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import (
     Intent,
@@ -24,7 +26,6 @@ from airflow_provider_etlapis.runs.resume import (
     OnLostStart,
     Recall,
     Resume,
-    Sighting,
     recall,
     resume,
     settle_lost_start,
@@ -81,7 +82,7 @@ class Starter:
         elif what is Recall.INTENT:
             known = left.intent if left else intent
             if left is None and began is not None:
-                known = replace(intent, at=began.timestamp())
+                known = replace(intent, at=began.timestamp(), is_reconstructed=True)
             found = self._settle_lost_start(spec, known)
             if found is not None:
                 return found, Memory(known)
@@ -92,16 +93,15 @@ class Starter:
         self._memory.save(Memory(intent))
         try:
             run = self._start_once(spec, intent)
-        except VendorUnavailableError as error:
+        except EtlApiError as error:
             if not error.may_have_acted:
                 self._memory.forget()
                 raise
-            self._log.warning("The start call got no answer: %s", error)
+            self._log.warning("The start request got no usable response: %s", error)
+            intent = replace(intent, acts_until=time.time() + error.acts_for)
+            self._memory.save(Memory(intent))
             found = self._settle_lost_start(spec, intent)
             run = found if found is not None else self._start_again(spec, intent)
-        except EtlApiError:
-            self._memory.forget()
-            raise
         return run, Memory(intent, run.ref, run.url)
 
     def interrupted(self) -> RemoteRun | None:
@@ -116,7 +116,7 @@ class Starter:
             for pause in _SEARCHES:
                 time.sleep(pause)
                 search = hook.find_started(spec, intent)
-                if search.sighting is Sighting.FOUND:
+                if search.sighting is Evidence.FOUND:
                     return search.candidates[0]
         found = ", ".join(run.ref.run_id for run in search.candidates) or "none that is surely its run"
         raise StartLostError(
@@ -128,7 +128,7 @@ class Starter:
         try:
             run = self._hook.start_run(spec, intent.marker)
         except EtlApiError as error:
-            if not isinstance(error, VendorUnavailableError) or not error.may_have_acted:
+            if not error.may_have_acted:
                 self._under_way = None
             raise
         self._log.info("Started run %s of %s", run.ref.run_id, run.name)
@@ -145,11 +145,22 @@ class Starter:
             return found
 
     def _settle_lost_start(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun | None:
-        decision = settle_lost_start(self._hook.find_started(spec, intent), self._on_lost_start)
+        decision = settle_lost_start(self._search(spec, intent), self._on_lost_start)
         if decision.action is LostStart.REFUSE:
             raise StartLostError(decision.reason)
         self._log.warning(decision.reason)
         return decision.run
+
+    def _search(self, spec: Mapping[str, Any], intent: Intent) -> Search:
+        """Look for the run until it is found, or until the call can no longer take effect."""
+        until = intent.acts_until if intent.acts_until is not None else intent.at + evidence.ACTS_AFTER_TIMEOUT
+        for pause in itertools.chain((0.0, 1.0, 2.0, 4.0), itertools.repeat(5.0)):
+            time.sleep(min(pause, max(0.1, until - time.time())))
+            asked_at = time.time()
+            search = self._hook.find_started(spec, intent)
+            if search.sighting is Evidence.FOUND or search.is_final or asked_at >= until:
+                return search
+        raise AssertionError("there is always another pause")
 
     def _look_back(self, ref: RunRef) -> RemoteRun | None:
         try:

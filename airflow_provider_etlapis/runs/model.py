@@ -160,18 +160,26 @@ class TroubleKind(StrEnum):
     """The vendor does not know the run (yet, or any more)."""
     CREDENTIAL = "credential"
     """The credential is refused."""
+    REFUSED = "refused"
+    """The request is refused."""
     WRONG = "wrong"
-    """The request itself is refused; it will be again."""
+    """The request can never work; nothing was sent."""
+    UNRECOGNIZED = "unrecognized"
+    """Something answered that is not the vendor, or not in its own words."""
     DEFECT = "defect"
     """The watching itself failed; nothing is known of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A look at a run that failed: why, in words for a log."""
+    """A poll of a run that failed: why, in words for a log.
+
+    :param is_confirmed: whether the vendor itself says so; ``False`` where a proxy or a sign-on page may have.
+    """
 
     kind: TroubleKind
     message: str
+    is_confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
+
+__all__ = ["Search", "Sighting"]
 
 OnLostStart = Literal["fail", "adopt", "restart"]
 LOST_START_POLICIES: tuple[str, ...] = get_args(OnLostStart)
@@ -29,6 +33,10 @@ class Intent:
     :param retries: the task's ``retries`` at that time.
     :param at: seconds since the epoch, just before the start call.
     :param watermark: what the vendor's side looked like before the start call, as plain JSON; by vendor.
+    :param acts_until: seconds since the epoch, by when a call without an answer has taken effect if ever; ``None``
+        where the call was cut off.
+    :param is_reconstructed: whether nothing was written down (Airflow before 3.3): then ``at`` is only the earliest
+        moment at which an earlier try may have called, and a run since then is not shown to be ours by its time.
     """
 
     marker: str
@@ -37,6 +45,8 @@ class Intent:
     retries: int
     at: float
     watermark: Any = None
+    acts_until: float | None = None
+    is_reconstructed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class Memory:
             "retries": intent.retries,
             "at": intent.at,
             "watermark": intent.watermark,
+            "acts_until": intent.acts_until,
             "ref": self.ref.to_json() if self.ref else None,
             "url": self.url,
             "deadline": self.deadline,
@@ -87,6 +98,7 @@ class Memory:
                 int(value.get("retries", 0)),
                 float(value["at"]),
                 value.get("watermark"),
+                value.get("acts_until"),
             ),
             RunRef.from_json(value["ref"]) if value.get("ref") else None,
             value.get("url"),
@@ -178,27 +190,6 @@ def resume(ref: RunRef, run: RemoteRun | None, *, inputs_changed: bool, cancelle
     if run.state.is_good:
         return Resumption(Resume.TAKE, f"Taking the result of {name}: {run.vendor_status}.{changed}")
     return Resumption(Resume.START, f"The {name} ended as {run.vendor_status}: starting a new one")
-
-
-class Sighting(StrEnum):
-    """What a search for an unanswered start came to."""
-
-    FOUND = "found"
-    ABSENT = "absent"
-    UNSURE = "unsure"
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The result of looking for the run of a start call that got no answer.
-
-    :param looked_for: what was looked for and where, in words.
-    :param candidates: runs that may be it, likeliest first.
-    """
-
-    sighting: Sighting
-    looked_for: str
-    candidates: tuple[RemoteRun, ...] = ()
 
 
 class LostStart(StrEnum):

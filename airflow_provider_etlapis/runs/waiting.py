@@ -6,7 +6,9 @@ a look that failed says nothing about the run.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step, Trouble, TroubleKind
@@ -46,6 +48,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
+_REFUSALS = frozenset({TroubleKind.CREDENTIAL, TroubleKind.REFUSED, TroubleKind.UNRECOGNIZED})
+
 GOING_ON = Outcome(Verdict.GO_ON)
 """The outcome of a look that brought nothing new: one for all, as there are thousands."""
 
@@ -56,9 +60,9 @@ class WaitPolicy:
 
     :param deadline: seconds since the epoch (a wall clock, because a wait may resume in another process);
         ``None`` for no deadline.
-    :param patience: seconds for which looks may fail without a break before the wait is given up.
+    :param patience: seconds for which polls may fail without a break before the wait is given up.
     :param grace: seconds for which a vendor may say that it does not know the run, as some do right after
-        the start.
+        the start; and for which something that is not the vendor's own word may refuse a run that was never seen.
     """
 
     deadline: float | None = None
@@ -67,12 +71,19 @@ class WaitPolicy:
 
 
 class Wait:
-    """One wait for one run. Does no I/O and reads no clock."""
+    """One wait for one run. Does no I/O and reads no clock.
 
-    def __init__(self, ref: RunRef, policy: WaitPolicy) -> None:
+    :param seen_well: whether this credential has just been answered about this run (its start, the event of a
+        trigger): then whatever is odd has the patience of an outage.
+    :param limit: the parameter that sets the deadline, with its value, for messages: ``"timeout=3600 s"``.
+    """
+
+    def __init__(self, ref: RunRef, policy: WaitPolicy, *, seen_well: bool = False, limit: str = "") -> None:
         self.ref = ref
         self.policy = policy
+        self.limit = limit
         self.last: RemoteRun | None = None
+        self._seen_well = seen_well
         self._failing_since: float | None = None
         self._missing_since: float | None = None
         self._failing_kind: TroubleKind | None = None
@@ -90,15 +101,15 @@ class Wait:
         news = _changes(self.last, run)
         warnings: tuple[str, ...] = ()
         if self._failing_since is not None:
-            news = (f"The vendor answers again after {now - self._failing_since:.0f} s", *news)
+            news = (f"Polling works again after {now - self._failing_since:.0f} s", *news)
             self._failing_since = self._missing_since = self._failing_kind = None
         if run.state is RunState.UNKNOWN and run.vendor_status not in self._warned_of:
             self._warned_of += (run.vendor_status,)
             warnings = (
-                f"Run {run.ref.run_id} has the status {run.vendor_status!r}, which is not known here; "
-                "taken as still going on",
+                f"Run {run.ref.run_id} has the unknown status {run.vendor_status!r}; treating it as still running",
             )
         self.last = run
+        self._seen_well = True
         if run.state.is_terminal:
             return Outcome(Verdict.DONE, news=news, warnings=warnings)
         return self._unless_late(now, news, warnings)
@@ -118,27 +129,36 @@ class Wait:
             self._missing_since = now
         lasted = now - self._failing_since
         run = f"run {self.ref.run_id}"
-        seen_well = self.last is not None
-        if trouble.kind is TroubleKind.WRONG or (trouble.kind is TroubleKind.CREDENTIAL and not seen_well):
-            return Outcome(Verdict.REFUSED, f"{trouble.message}. The {run} was left alone.")
+        if self._is_refused(trouble, lasted):
+            return Outcome(Verdict.REFUSED, f"{trouble.message}. Run {self.ref.run_id} was left alone.")
         if trouble.kind is TroubleKind.DEFECT:
-            return Outcome(
-                Verdict.GAVE_UP,
-                f"{trouble.message}. The {run} was left alone; a retry of the task follows it again.",
-            )
+            return Outcome(Verdict.GAVE_UP, f"{trouble.message}. {self._left_alone}")
         if self._missing_since is not None and now - self._missing_since >= self.policy.grace:
             return Outcome(
                 Verdict.GONE,
-                f"The vendor has not known the {run} for {now - self._missing_since:.0f} s: {trouble.message}",
+                f"The vendor has reported for {now - self._missing_since:.0f} s that it does not know {run}: "
+                f"{trouble.message}",
             )
         if lasted >= self.policy.patience:
             return Outcome(
                 Verdict.GAVE_UP,
-                f"The vendor could not be asked for {lasted:.0f} s (the budget is {self.policy.patience:.0f} s): "
-                f"{trouble.message}. The {run} was left alone; a retry of the task follows it again.",
+                f"Polling {run} has failed for {lasted:.0f} s (poll_failure_budget={self.policy.patience:.0f} s): "
+                f"{trouble.message}. {self._left_alone}",
             )
-        warnings = (f"Could not ask for {run}, going on: {trouble.message}",) if first else ()
+        warnings = (f"Polling {run} failed, waiting on: {trouble.message}",) if first else ()
         return self._unless_late(now, (), warnings)
+
+    def _is_refused(self, trouble: Trouble, lasted: float) -> bool:
+        """Say whether asking again would not help. After a good answer nothing does, short of the whole budget."""
+        if trouble.kind is TroubleKind.WRONG:
+            return True
+        if self._seen_well or trouble.kind not in _REFUSALS:
+            return False
+        return (trouble.is_confirmed and trouble.kind is not TroubleKind.UNRECOGNIZED) or lasted >= self.policy.grace
+
+    @property
+    def _left_alone(self) -> str:
+        return f"Run {self.ref.run_id} was left alone; a retry of this task attaches to it again."
 
     def on_clock(self, now: float) -> Outcome:
         """Look at the clock alone.
@@ -150,9 +170,11 @@ class Wait:
     def _unless_late(self, now: float, news: tuple[str, ...], warnings: tuple[str, ...]) -> Outcome:
         if self.policy.deadline is not None and now >= self.policy.deadline:
             status = self.last.vendor_status if self.last else "not seen"
+            within = f"within {self.limit}" if self.limit else "in time"
             return Outcome(
                 Verdict.DEADLINE,
-                f"Run {self.ref.run_id} had not ended by its deadline (last status: {status})",
+                f"Run {self.ref.run_id} did not finish {within} (deadline {utc(self.policy.deadline)}); "
+                f"last status: {status}",
                 news,
                 warnings,
             )
@@ -178,10 +200,17 @@ def _changes(before: RemoteRun | None, run: RemoteRun) -> tuple[str, ...]:
 
 def _keyed(steps: tuple[Step, ...]) -> dict[tuple[str, int], Step]:
     """Tell steps of the same name apart by their order."""
+    numbers: Counter[str] = Counter()
     keyed: dict[tuple[str, int], Step] = {}
     for step in steps:
-        number = 0
-        while (step.name, number) in keyed:
-            number += 1
-        keyed[step.name, number] = step
+        keyed[step.name, numbers[step.name]] = step
+        numbers[step.name] += 1
     return keyed
+
+
+def utc(at: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, such as ``2026-11-25T04:00:00Z``, for a message."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (OverflowError, ValueError, OSError):
+        return "beyond the calendar"

@@ -96,7 +96,8 @@ class AsyncClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             sent = not isinstance(error, _UNSENT)
             # The original error holds the request with its headers.
-            raise self.channel.no_answer(request, error, sent=sent) from None
+            timed_out = isinstance(error, TimeoutError)
+            raise self.channel.no_answer(request, error, sent=sent, timed_out=timed_out) from None
 
     async def _open(self) -> aiohttp.ClientSession:
         settings = self.channel.settings

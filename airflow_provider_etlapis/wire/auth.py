@@ -121,12 +121,16 @@ class TokenAuth(Auth):
         """Return the request with the token on it."""
 
     def flow(self, request: Request) -> AuthFlow:
-        """Send the request; on a 401 log in again once and repeat it (a 401 has no effect to repeat)."""
+        """Send the request; on a 401 log in again once and repeat it.
+
+        A 401 of the vendor itself has no effect to repeat. After one that something in between may have made up, only
+        a request that is repeatable is sent again.
+        """
         if not self._is_fresh(self._token):
             yield from self._renewed(self._token)
         token = self._current()
         response = yield self.signed(request, token)
-        if response.status != 401:
+        if response.status != 401 or not (request.repeatable or response.by_vendor):
             return response
         yield from self._renewed(token, forced=True)
         return (yield self.signed(request, self._current()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from airflow_provider_etlapis.wire.errors import MalformedAnswerError
@@ -16,6 +16,8 @@ from airflow_provider_etlapis.wire.errors import MalformedAnswerError
 T = TypeVar("T")
 U = TypeVar("U")
 Scalar = str | int | float | bool
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
 Query = Mapping[str, Scalar | Sequence[Scalar] | None]
 
 
@@ -36,6 +38,8 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    by_vendor: bool = False
+    """Whether an error body has the vendor's own shape: anything else may come from a proxy or a sign-on page."""
 
     @property
     def text(self) -> str:
@@ -72,6 +76,8 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     read_timeout: float | None = None
+    repeatable: bool = True
+    """Whether sending it twice is as good as once."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """Return the same request with these headers set."""
@@ -89,10 +95,13 @@ class Call(Generic[T]):
         ``true`` and ``false``.
     :param json: body, encoded as JSON with its content type; :data:`NO_BODY` sends none.
     :param headers: further headers.
-    :param idempotent: whether sending it twice is as good as once. Reads are; a start is not, and is
-        never repeated once it may have reached the server.
+    :param repeatable: whether sending it twice is as good as once. ``None``: by the method, so GET, HEAD, OPTIONS, PUT
+        and DELETE are and POST and PATCH are not. A POST or PATCH that may be repeated gives the reason as text;
+        ``False`` says that even a PUT or DELETE may not be.
+    :param starts_run: whether it starts a run; such a call is never repeatable.
     :param passing: further statuses that this vendor uses for passing faults, such as 500.
-    :param accepted: statuses beyond 2xx that go to the parser instead of becoming an error.
+    :param accepted: statuses beyond 2xx that go to the parser instead of becoming an error, if the body has the
+        vendor's own shape.
     :param read_timeout: seconds to wait for the answer, where the connection's value is too short.
     """
 
@@ -102,10 +111,20 @@ class Call(Generic[T]):
     query: Query = field(default_factory=dict)
     json: Any = NO_BODY
     headers: Mapping[str, str] = field(default_factory=dict)
-    idempotent: bool = True
+    repeatable: str | Literal[False] | None = None
     passing: frozenset[int] = frozenset()
     accepted: frozenset[int] = frozenset()
     read_timeout: float | None = None
+    starts_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.starts_run and self.is_repeatable:
+            raise ValueError(f"{self.describe()} starts a run, so it must not be repeatable")
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the wire may send it again after a failure that leaves open whether it took effect."""
+        return self.method in REPEATABLE_METHODS if self.repeatable is None else bool(self.repeatable)
 
     def request(self, base_url: str, headers: Mapping[str, str]) -> Request:
         """Return the request for a base URL, without credentials."""
@@ -123,22 +142,11 @@ class Call(Generic[T]):
         if self.json is not NO_BODY:
             body = json.dumps(self.json, allow_nan=False).encode()
             named["Content-Type"] = "application/json"
-        return Request(self.method, url, {**named, **self.headers}, body, self.read_timeout)
+        return Request(self.method, url, {**named, **self.headers}, body, self.read_timeout, self.is_repeatable)
 
     def map(self, change: Callable[[T], U]) -> Call[U]:
         """Return the same request with its result changed."""
-        return Call(
-            self.method,
-            self.path,
-            lambda response: change(self.parse(response)),
-            self.query,
-            self.json,
-            self.headers,
-            self.idempotent,
-            self.passing,
-            self.accepted,
-            self.read_timeout,
-        )
+        return replace(cast("Call[U]", self), parse=lambda response: change(self.parse(response)))
 
     def describe(self) -> str:
         """Name the request for messages: method and path, nothing that could be secret."""

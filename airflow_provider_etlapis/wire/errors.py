@@ -10,6 +10,9 @@ class WireError(Exception):
     :param sent: whether the request may have reached the server. ``False`` only where it surely did not.
     :param status: HTTP status code of the answer, if there was one.
     :param retry_after: seconds that the server asked to wait, if it did.
+    :param by_vendor: whether the answer has the vendor's own shape, so that it is the vendor's word and not that of
+        something in between.
+    :param timed_out: whether the time for an answer ran out, so that the request may still be under way.
     """
 
     transient = False
@@ -22,11 +25,15 @@ class WireError(Exception):
         sent: bool = True,
         status: int | None = None,
         retry_after: float | None = None,
+        by_vendor: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.sent = sent
         self.status = status
         self.retry_after = retry_after
+        self.by_vendor = by_vendor
+        self.timed_out = timed_out
 
 
 class UnreachableError(WireError):

@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth, Turn
@@ -21,11 +21,12 @@ from airflow_provider_etlapis.wire.errors import (
     MalformedAnswerError,
     RateLimitedError,
     ServerFaultError,
+    StatusError,
     UnreachableError,
     WireError,
     status_error_class,
 )
-from airflow_provider_etlapis.wire.policy import retry_after_seconds
+from airflow_provider_etlapis.wire.policy import http_date, retry_after_seconds
 from airflow_provider_etlapis.wire.redact import Redactor
 from airflow_provider_etlapis.wire.settings import WireSettings
 
@@ -57,6 +58,10 @@ class Channel:
     budget: RequestBudget = field(init=False)
     count: Callable[[str], None] = lambda name: None
     """Told of each request (``requests``) and each 429 (``rate_limited``)."""
+    is_own_error: Callable[[Response], bool] = lambda response: bool(server_words(response))
+    """Whether an error answer has the vendor's own shape; by default: JSON with a text that says what is wrong."""
+    clock_ahead: float | None = None
+    """Seconds by which the server's clock is ahead of ours, by the ``Date`` of its last answer; whole seconds."""
     requests_sent: int = 0
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -88,10 +93,10 @@ class Channel:
                 attempt += 1
             yield Pause(delay)
 
-    def no_answer(self, request: Request, error: Exception, *, sent: bool) -> UnreachableError:
+    def no_answer(self, request: Request, error: Exception, *, sent: bool, timed_out: bool = False) -> UnreachableError:
         """Return the error for a request that got no whole answer, in the same words for both clients."""
         cause = f"{type(error).__name__}: {self.redact(str(error))[:300]}"
-        return UnreachableError(f"{request.method} {self.redact(request.url)}: {cause}", sent=sent)
+        return UnreachableError(f"{request.method} {self.redact(request.url)}: {cause}", sent=sent, timed_out=timed_out)
 
     def _authorized(self, call: Call[Any]) -> Generator[Step, Response, Response]:
         flow = self.auth.flow(call.request(self.settings.base_url, self.settings.headers))
@@ -106,7 +111,7 @@ class Channel:
                     self.requests_sent += 1
                     self.count("requests")
                     try:
-                        response = yield step
+                        response = self._noted((yield step))
                     except WireError as error:
                         step = flow.throw(error)
                         continue
@@ -116,6 +121,12 @@ class Channel:
                 self.redact.add(secret)
             answer: Response = stop.value
             return answer
+
+    def _noted(self, response: Response) -> Response:
+        """Note who has answered, and what time it is there."""
+        if (date := http_date(response.headers.get("date"))) is not None:
+            self.clock_ahead = date - self.now()
+        return replace(response, by_vendor=response.status >= 400 and self.is_own_error(response))
 
     def _turn(self) -> Generator[Pause, Any, None]:
         """Wait for a place in the budget; for a new one, if a 429 has stopped everything meanwhile."""
@@ -133,15 +144,18 @@ class Channel:
             if not _SENDABLE.fullmatch(value):
                 raise BadRequestError(
                     f"{call.describe()}: the value for the header {name!r} holds a line break or characters outside "
-                    "Latin-1; check the credential and the further headers of the connection"
+                    "Latin-1; check the credential and the further headers of the connection",
+                    sent=False,
                 )
 
     def _result(self, call: Call[T], response: Response) -> T:
-        if not (200 <= response.status < 300 or response.status in call.accepted):
+        is_accepted = response.status in call.accepted and response.by_vendor
+        if not (200 <= response.status < 300 or is_accepted):
             raise status_error(call.describe(), response, self.redact, self.now(), passing=call.passing)
         try:
             return self._parsed(call, response)
         except WireError as error:
+            error.by_vendor = isinstance(error, StatusError)  # a parser that reads a refusal has read the vendor's word
             error.args = (
                 f"{call.describe()}: {self.redact(str(error))}; status {response.status}, "
                 f"the body begins: {self.redact.excerpt(response.body) or '(nothing)'}",
@@ -177,6 +191,7 @@ def status_error(
         f"{what}: HTTP {response.status}: {redact(server_words(response)) or redact.excerpt(response.body)}{hint}",
         status=response.status,
         retry_after=retry_after_seconds(response.headers.get("retry-after"), now),
+        by_vendor=response.by_vendor,
     )
 
 

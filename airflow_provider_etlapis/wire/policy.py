@@ -48,12 +48,12 @@ class RetryPolicy:
     def may_repeat(call: Call[Any], error: WireError) -> bool:
         """Say whether this request may be sent again after this error.
 
-        Whatever is not idempotent (a start) is sent again only where it surely had no effect: it never left,
-        or it was refused by the rate limit.
+        What is not repeatable (a start) is sent again only where it surely had no effect: it never left, or it was
+        refused by the rate limit.
         """
         if not error.sent or isinstance(error, RateLimitedError):
             return True
-        if not call.idempotent:
+        if not call.is_repeatable:
             return False
         if error.status is not None and error.status in call.passing:
             return True
@@ -75,11 +75,21 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        moment = http_date(text)
+        if moment is None:
             return None
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        seconds = moment - now
     if seconds != seconds:  # NaN has no order
         return None
     return max(0.0, min(seconds, LONGEST_RETRY_AFTER))
+
+
+def http_date(value: str | None) -> float | None:
+    """Return an HTTP date as seconds since the epoch, ``None`` if it is none."""
+    if value is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(value.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -80,7 +80,8 @@ class SyncClient:
         except requests.RequestException as error:
             sent = not _surely_unsent(error)
             # The original error holds the request with its headers.
-            raise self.channel.no_answer(request, error, sent=sent) from None
+            timed_out = isinstance(error, requests.Timeout)
+            raise self.channel.no_answer(request, error, sent=sent, timed_out=timed_out) from None
         return Response(
             answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
         )

@@ -34,7 +34,7 @@ def test_a_blip_while_waiting_does_not_end_the_wait(stage: Stage, blip: Fault, t
 
     assert manifest["state"] == "succeeded"
     assert len(stage.sandbox.ledger.starts) == 1
-    assert [line for line in task_log.warnings() if "Could not ask for run" in line], "the log must tell of it"
+    assert [line for line in task_log.warnings() if "Polling run" in line], "the log must tell of it"
 
 
 def test_a_full_rate_limit_pauses_the_wait_for_as_long_as_the_vendor_says(stage: Stage) -> None:
@@ -54,7 +54,7 @@ def test_a_long_outage_ends_the_wait_and_a_retry_follows_the_run_again(stage: St
     task = stage.task(poll_failure_budget=0.3)
     outage = Fault("*", "status", status=503, times=None)
 
-    with pytest.raises(PollingGaveUpError, match="left alone; a retry of the task follows it again"):
+    with pytest.raises(PollingGaveUpError, match="left alone; a retry of this task attaches to it again"):
         task.run(when_known=stage.strike(outage))
 
     assert len(stage.sandbox.ledger.live_runs()) == 1

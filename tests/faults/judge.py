@@ -212,7 +212,7 @@ class _Judge:
         if isinstance(error, exceptions.RemoteRunTimeoutError):
             return kind in LATE
         if isinstance(error, exceptions.PollingGaveUpError):
-            return kind in OUTAGES and "retry of the task follows it again" in str(error)
+            return kind in OUTAGES and "retry of this task attaches to it again" in str(error)
         if isinstance(error, exceptions.RemoteRunGoneError):
             return kind == "gone"
         if isinstance(error, exceptions.StartLostError):

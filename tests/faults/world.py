@@ -23,7 +23,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 import airflow_provider_etlapis.wire.sync  # noqa: F401 before any sleep is replaced: its clients keep the real one
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.memory import TaskMemory
-from airflow_provider_etlapis.runs import waiting
+from airflow_provider_etlapis.runs import evidence, waiting
 from airflow_provider_etlapis.runs.resume import Memory
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.runs import Run
@@ -558,6 +558,12 @@ class World:
             enter(mock.patch.object(guard, "_state_of", lambda ti: ti.state))
             enter(mock.patch.object(guard, "_run_of", lambda ti: ti.xcoms.get("run_id")))
             # Nothing of a scenario takes seconds.
+            for name, seconds in (
+                ("ACTS_AFTER_ANSWER", 0.02),
+                ("ACTS_AFTER_CLOSE", 0.03),
+                ("ACTS_AFTER_TIMEOUT", 0.05),
+            ):
+                enter(mock.patch.object(evidence, name, seconds))
             enter(mock.patch.object(policy.RetryPolicy.__init__, "__defaults__", (4, 0.002, 0.01)))
             patience = waiting.DEFAULT_PATIENCE
             enter(mock.patch.object(waiting.WaitPolicy.__init__, "__defaults__", (None, patience, GRACE)))

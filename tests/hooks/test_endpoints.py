@@ -114,9 +114,9 @@ async def test_errors_are_alike_in_both_colours(sandbox: CeleryDirectorSandbox) 
         (errors.UnauthorizedError, exceptions.CredentialsRejectedError, TroubleKind.CREDENTIAL, True),
         (errors.ForbiddenError, exceptions.PermissionDeniedError, TroubleKind.CREDENTIAL, True),
         (errors.NotFoundError, exceptions.NotFoundError, TroubleKind.MISSING, True),
-        (errors.ConflictError, exceptions.ConflictError, TroubleKind.WRONG, True),
-        (errors.BadRequestError, exceptions.RequestRefusedError, TroubleKind.WRONG, True),
-        (errors.RedirectedError, exceptions.ConnectionSettingsError, TroubleKind.WRONG, True),
+        (errors.ConflictError, exceptions.ConflictError, TroubleKind.REFUSED, True),
+        (errors.BadRequestError, exceptions.RequestRefusedError, TroubleKind.REFUSED, True),
+        (errors.RedirectedError, exceptions.ConnectionSettingsError, TroubleKind.REFUSED, True),
         (errors.RateLimitedError, exceptions.RateLimitedError, TroubleKind.PASSING, False),
         (errors.ServerFaultError, exceptions.VendorUnavailableError, TroubleKind.PASSING, False),
         (errors.UnreachableError, exceptions.VendorUnavailableError, TroubleKind.PASSING, False),
@@ -128,13 +128,24 @@ def test_an_error_of_the_wire_becomes_one_of_the_task_and_a_meaning_for_the_wait
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
-    error = task_error(wire("what happened", status=499), "my_conn")
+    error = task_error(wire("what happened", status=418, by_vendor=True), "my_conn")
 
     assert type(error) is task
     assert "what happened" in str(error)
     assert isinstance(error, AirflowFailException) is permanent
     assert error.retry_helps is not permanent
     assert trouble_of(error).kind is kind
+
+
+@pytest.mark.parametrize("wire", [errors.NotFoundError, errors.ConflictError, errors.BadRequestError])
+def test_what_only_the_vendor_can_say_is_no_knowledge_in_another_shape(wire: type[errors.WireError]) -> None:
+    error = task_error(wire("404 page not found", status=404), "my_conn")
+
+    assert type(error) is exceptions.UnrecognizedAnswerError
+    assert error.retry_helps
+    assert error.may_have_acted
+    assert "'my_conn'" in str(error)
+    assert trouble_of(error).kind is TroubleKind.UNRECOGNIZED
 
 
 @pytest.mark.parametrize("wire", [errors.UnauthorizedError, errors.ForbiddenError, errors.NotFoundError])

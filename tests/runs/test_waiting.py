@@ -113,7 +113,7 @@ def test_an_outage_is_told_at_its_begin_and_its_end() -> None:
 
     assert len(wait.on_trouble(PASSING, 10).warnings) == 1
     assert wait.on_trouble(PASSING, 20).warnings == ()
-    assert wait.on_run(ALIVE, 40).news == ("The vendor answers again after 30 s",)
+    assert wait.on_run(ALIVE, 40).news == ("Polling works again after 30 s",)
     assert len(wait.on_trouble(PASSING, 50).warnings) == 1
 
 
@@ -122,10 +122,10 @@ def test_messages_say_what_became_of_the_run() -> None:
     gone = looks(Wait(REF, WaitPolicy(grace=60)), (0, MISSING), (60, MISSING))
     late = looks(Wait(REF, WaitPolicy(deadline=5)), (6, run(RunState.RUNNING, "progress")))
 
-    assert "for 60 s (the budget is 60 s)" in gave_up.message
-    assert "run 7 was left alone; a retry of the task follows it again" in gave_up.message
-    assert "has not known the run 7 for 60 s" in gone.message
-    assert "had not ended by its deadline (last status: progress)" in late.message
+    assert "for 60 s (poll_failure_budget=60 s)" in gave_up.message
+    assert "Run 7 was left alone; a retry of this task attaches to it again" in gave_up.message
+    assert "for 60 s that it does not know run 7" in gone.message
+    assert "did not finish in time (deadline 1970-01-01T00:00:05Z); last status: progress" in late.message
 
 
 def test_seconds_left() -> None:

@@ -76,7 +76,7 @@ class Rows:
     def test_a_wait_that_is_given_up_leaves_the_run_and_a_retry_follows_it_again(self, stage: Stage) -> None:
         places = stage.places(self.name, "given_up")
         for place in places:
-            place.wait_for_log("was left alone; a retry of the task follows it again")
+            place.wait_for_log("was left alone; a retry of this task attaches to it again")
             assert "The vendor could not be asked for" in place.log()
 
         for place in places:

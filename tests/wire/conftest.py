@@ -125,4 +125,4 @@ def read(path: str = "thing", parse: Callable[[Response], Any] = json_object, **
 
 
 def start(**more: Any) -> Call[Any]:
-    return Call("POST", "runs", json_object, json={"name": "x"}, idempotent=False, **more)
+    return Call("POST", "runs", json_object, json={"name": "x"}, **more)

@@ -141,12 +141,22 @@ def test_a_retry_after_that_nobody_can_read_counts_as_absent(client: Client, ser
 
 
 def test_statuses_that_a_call_accepts_go_to_its_parser(client: Client, server: Server) -> None:
-    server.script(Reply.json(404, {}))
+    server.script(Reply.json(404, {"error": "past the end"}))
 
     def parse(response: Any) -> str:
         return f"parsed {response.status}"
 
     assert client.send(channel_to(server.url), read(parse=parse, accepted=frozenset({404}))) == "parsed 404"
+
+
+def test_a_status_that_a_call_accepts_is_an_error_unless_the_vendor_itself_says_it(
+    client: Client, server: Server
+) -> None:
+    server.script(Reply(404, b"default backend - 404", "text/plain"))
+
+    with pytest.raises(errors.NotFoundError) as failure:
+        client.send(channel_to(server.url), read(parse=lambda response: "parsed", accepted=frozenset({404})))
+    assert not failure.value.by_vendor
 
 
 @pytest.mark.parametrize("body", [b'{"error": "denied for %s"}', b"<p>%s</p>", b"Authorization: Basic %s"])

@@ -33,8 +33,8 @@ def wire_errors() -> st.SearchStrategy[errors.WireError]:
     return answered | silent | st.just(errors.MalformedAnswerError("html", status=200))
 
 
-def call(*, idempotent: bool) -> Call[Any]:
-    return Call("POST", "x", Response.json, idempotent=idempotent)
+def call(*, repeatable: str | None) -> Call[Any]:
+    return Call("POST", "x", Response.json, repeatable=repeatable)
 
 
 @given(error=wire_errors(), attempt=st.integers(0, 2000), draw=st.floats(0, 1, exclude_max=True))
@@ -43,10 +43,10 @@ def test_a_delay_is_between_nothing_and_the_cap_and_never_shorter_than_the_serve
 ) -> None:
     policy = RetryPolicy(retries=1500)
 
-    delay = policy.delay(call(idempotent=True), error, attempt, lambda: draw)
+    delay = policy.delay(call(repeatable="a test says so"), error, attempt, lambda: draw)
 
     if delay is None:
-        assert attempt >= policy.retries or not policy.may_repeat(call(idempotent=True), error)
+        assert attempt >= policy.retries or not policy.may_repeat(call(repeatable="a test says so"), error)
     elif error.retry_after is None:
         assert 0 <= delay <= min(policy.cap, policy.base * 2.0 ** min(attempt, 60))
     else:
@@ -55,14 +55,14 @@ def test_a_delay_is_between_nothing_and_the_cap_and_never_shorter_than_the_serve
 
 @given(error=wire_errors(), attempt=st.integers(0, 10))
 def test_a_start_is_repeated_only_if_it_surely_had_no_effect(error: errors.WireError, attempt: int) -> None:
-    delay = RetryPolicy(retries=100).delay(call(idempotent=False), error, attempt)
+    delay = RetryPolicy(retries=100).delay(call(repeatable=None), error, attempt)
 
     assert (delay is not None) == (not error.sent or isinstance(error, errors.RateLimitedError))
 
 
 @given(error=wire_errors(), attempts=st.integers(0, 20), retries=st.integers(0, 10))
 def test_nothing_is_tried_more_often_than_allowed(error: errors.WireError, attempts: int, retries: int) -> None:
-    delay = RetryPolicy(retries=retries).delay(call(idempotent=True), error, retries + attempts)
+    delay = RetryPolicy(retries=retries).delay(call(repeatable="a test says so"), error, retries + attempts)
 
     assert delay is None
 
@@ -72,9 +72,7 @@ def test_a_500_is_repeated_only_where_the_vendor_uses_it_for_passing_faults() ->
 
     assert not RetryPolicy.may_repeat(Call("GET", "x", Response.json), error)
     assert RetryPolicy.may_repeat(Call("GET", "x", Response.json, passing=frozenset({500})), error)
-    assert not RetryPolicy.may_repeat(
-        Call("POST", "x", Response.json, passing=frozenset({500}), idempotent=False), error
-    )
+    assert not RetryPolicy.may_repeat(Call("POST", "x", Response.json, passing=frozenset({500})), error)
 
 
 @given(
