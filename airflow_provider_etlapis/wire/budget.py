@@ -53,6 +53,11 @@ class RequestBudget:
         least = 0.0 if is_careful else self._least_wait
         return max(pause, least, self._filled_at - now - self._tokens / per_second)
 
+    def give_back(self) -> None:
+        """Return a place that nobody has used: its caller has no time left to wait for it."""
+        if self.per_minute is not None:
+            self._tokens += 1.0
+
     def pause(self, seconds: float, now: float) -> None:
         """Stop all requests of the connection for a while, and go on afterwards without a burst.
 
