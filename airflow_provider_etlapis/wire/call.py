@@ -6,6 +6,7 @@ An endpoint is a method that returns a :class:`Call`; which client sends it, and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -18,6 +19,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 Scalar = str | int | float | bool
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""No control characters, and nothing that http.client cannot encode."""
 
 Query = Mapping[str, Scalar | Sequence[Scalar] | None]
 

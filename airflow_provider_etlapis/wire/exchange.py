@@ -20,7 +20,7 @@ from airflow_provider_etlapis.text import printable
 from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth, Turn
 from airflow_provider_etlapis.wire.budget import RequestBudget
-from airflow_provider_etlapis.wire.call import Call, Request, Response
+from airflow_provider_etlapis.wire.call import HEADER_NAME, HEADER_VALUE, Call, Request, Response
 from airflow_provider_etlapis.wire.errors import (
     BadRequestError,
     MalformedAnswerError,
@@ -43,9 +43,6 @@ __all__ = ["Channel", "Pause", "server_words", "status_error"]
 
 DEFAULT_PAUSE_AFTER_429 = 5.0
 
-# No control characters, and nothing that http.client cannot encode.
-_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CARRIES_SECRET = re.compile(r"(?i)authorization|token|secret|password|api-?key|auth|cookie")
 _LONGEST_MESSAGE = 4_000
 
@@ -245,13 +242,13 @@ class Channel:
     def _check_headers(self, call: Call[Any], request: Request) -> None:
         """Refuse what HTTP cannot carry; the two libraries would fail in ways of their own, and show the value."""
         for name, value in request.headers.items():
-            if not _HEADER_NAME.fullmatch(name):
+            if not HEADER_NAME.fullmatch(name):
                 raise BadRequestError(
                     f"{call.describe()}: {printable(name, 100)!r} is not the name of a header; check secret_headers of "
                     "the connection",
                     sent=False,
                 )
-            if not _SENDABLE.fullmatch(value):
+            if not HEADER_VALUE.fullmatch(value):
                 raise BadRequestError(
                     f"{call.describe()}: the value for the header {name!r} holds a line break or characters outside "
                     "Latin-1; check the credential and the further headers of the connection",

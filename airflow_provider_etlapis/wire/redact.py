@@ -30,8 +30,13 @@ _SCHEME = re.compile(
 _NAMED = re.compile(
     r"""(?ix)
     (?<![\w-]) (?= [\w-]{0,100}? (?:token|passwo?r?d|secret|api[_-]?key|authorization|credential) )
-    ( [\w-]{1,100}+ \\{0,4} ["']? \s{0,8} [:=] \s{0,8} \\{0,4} )
-    (?: "[^"]{1,400}+ | '[^']{1,400}+ | (?:(?:bearer|basic|apikey)\s{1,8})? [^\s"'&,;<>]{3,}+ )
+    ( [\w-]{1,100}+ \\{0,4} ["']? \s{0,8} [:=] )
+    (?:
+        (\s{0,8} \\{0,4}) (?: "[^"]{1,400}+ | '[^']{1,400}+ )
+      | (\s{0,8} (?:bearer|basic|apikey) \s{1,8}) [^\s"'&,;<>]{3,}+
+      | () [^\s"'&,;<>]{3,}+
+      | (\s{1,8}) (?-i: (?= [a-z]{0,400}+ [^\sa-z"'&,;<>.!?)] ) ) [^\s"'&,;<>]{3,}+   # no plain word of a sentence
+    )
     """
 )
 _IN_QUERY = re.compile(r"(?i)([?&;](?:key|sig|signature|auth|code|pwd|pass|pw)=)[^\s&#\"'<>]+")
@@ -128,8 +133,9 @@ class Redactor:
 
 
 def _name_and_mask(match: re.Match[str]) -> str:
-    value = match.group()[len(match.group(1)) :]
-    return f"{match.group(1)}{value[0] if value[0] in _QUOTES else ''}{_MASK}"
+    before = match.group(1) + next(group for group in match.groups()[1:] if group is not None)
+    value = match.group()[len(before) :]
+    return f"{before}{value[0] if value[0] in _QUOTES else ''}{_MASK}"
 
 
 def _without_remains(text: str, secret: str) -> str:

@@ -113,10 +113,10 @@ class SyncClient:
         prepared = session.prepare_request(
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
-        # Not by the session: it reads where a redirect leads even if it is not to be followed, and stumbles there.
-        answer = session.get_adapter(request.url).send(
+        answer = session.send(
             prepared,
             stream=True,
+            allow_redirects=False,
             timeout=(exchange.at_most(exchange.connect_timeout), exchange.read_timeout),
             verify=settings.verify,
             proxies=session.proxies,
@@ -162,9 +162,16 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): headers[name].encode("latin-1", "replace").decode("utf-8", "replace") for name in headers}
 
 
+class _Session(requests.Session):
+    """A session that never asks where a redirect leads: requests does, even if it is not to follow, and may stumble."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nowhere."""
+
+
 def _session(channel: Channel) -> requests.Session:
     settings = channel.settings
-    session = requests.Session()
+    session = _Session()
     # Proxies and authorities come from the settings, alike for both clients, and ~/.netrc must not replace
     # the credential of the connection.
     session.trust_env = False
