@@ -19,6 +19,7 @@ from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.logs import tell_log
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, GOING_ON, Outcome, Verdict, Wait, WaitPolicy
+from airflow_provider_etlapis.triggers.arguments import refuse_misspelt
 from airflow_provider_etlapis.triggers.guard import is_followed_by_another
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
 from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
@@ -53,6 +54,8 @@ class RemoteRunTrigger(BaseTrigger):
     :param owned: whether the task started the run; another's run is never cancelled.
     :param singly: read the run on its own at each look, with its steps.
     :param with_log: copy new lines of the run's log into the task's at each look.
+    :param limit: the parameter that sets the deadline, with its value, for messages: ``"timeout=3600 s"``.
+    :param seen_well: whether the credential has just been answered about the run, so that one odd answer ends nothing.
     :param not_before: seconds since the epoch before which no event is sent, but for the deadline's, see
         :func:`handed_over`; ``None``: at once.
     """
@@ -70,9 +73,12 @@ class RemoteRunTrigger(BaseTrigger):
         owned: bool = True,
         singly: bool = False,
         with_log: bool = False,
+        limit: str = "",
+        seen_well: bool = False,
         not_before: float | None = None,
         **others: Any,
     ) -> None:
+        refuse_misspelt(others, type(self))
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
         self.hook = hook
         self.conn_id = conn_id
@@ -84,6 +90,8 @@ class RemoteRunTrigger(BaseTrigger):
         self.owned = owned
         self.singly = singly
         self.with_log = with_log
+        self.limit = limit
+        self.seen_well = seen_well
         self.not_before = not_before
         self._others = others
         self._fired = False
@@ -111,13 +119,16 @@ class RemoteRunTrigger(BaseTrigger):
                 "owned": self.owned,
                 "singly": self.singly,
                 "with_log": self.with_log,
+                "limit": self.limit,
+                "seen_well": self.seen_well,
                 "not_before": self.not_before,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "state"}``."""
-        wait = Wait(self.ref, WaitPolicy(self.deadline, self.patience))
+        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "limit", "state"}``."""
+        policy = WaitPolicy(self.deadline, self.patience)
+        wait = Wait(self.ref, policy, seen_well=self.seen_well, limit=self.limit)
         try:
             outcome = await self._end_of(wait)
             await self._handover()
@@ -134,6 +145,7 @@ class RemoteRunTrigger(BaseTrigger):
                 "ref": self.ref.to_json(),
                 "owned": self.owned,
                 "deadline": self.deadline,
+                "limit": self.limit,
                 "state": wait.last.state.value if wait.last else None,
             }
         )
@@ -174,7 +186,7 @@ class RemoteRunTrigger(BaseTrigger):
             return
         latest = self.not_before if self.deadline is None else min(self.not_before, self.deadline)
         if (left := latest - time.time()) > 0:
-            self.log.info("Handing over in %.1f s: Airflow may not have seen yet that the task has deferred", left)
+            self.log.info("Run ended; resuming the task in %.1f s, once Airflow has recorded the deferral", left)
             await asyncio.sleep(left)
 
     def _told(self, outcome: Outcome) -> Outcome:
