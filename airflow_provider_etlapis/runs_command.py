@@ -225,8 +225,7 @@ def _follow_log(hook: RemoteRunHook, ref: RunRef, args: argparse.Namespace) -> N
 
 def _wait(hook: RemoteRunHook, ref: RunRef, poll_interval: float) -> RemoteRun:
     """Poll a run until it has ended; each change is a line on standard error."""
-    from airflow_provider_etlapis.operators.follow import follow
-    from airflow_provider_etlapis.operators.outcome import not_ended
+    from airflow_provider_etlapis.operators.follow import follow, not_ended
     from airflow_provider_etlapis.runs.waiting import Verdict, Wait, WaitPolicy
 
     wait = Wait(ref, WaitPolicy())

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Literal
 
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
-from airflow_provider_etlapis.runs.resume import AttemptRecord
+from airflow_provider_etlapis.runs.resume import AttemptRecord, OnLostStart
+
+OnAlreadyRunning = Literal["fail", "wait", "attach"]
 
 
 class Phase(StrEnum):
@@ -131,3 +134,15 @@ class Attempt:
     def run_to_cancel(self) -> RunRef | None:
         """The run that ends with the task, if its policies say so: never another's."""
         return self.ref if self.phase is Phase.ATTACHED and self.started_by_us else None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPolicy:
+    """What a user wants where a start is not plain."""
+
+    on_lost_start: OnLostStart
+    on_already_running: OnAlreadyRunning
+    cancels_earlier_runs: bool
+    cancels_at_deadline: bool
+    poll_interval: float
+    poll_failure_budget: float

@@ -13,22 +13,28 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.links import RemoteRunLink
-from airflow_provider_etlapis.operators.attempt import AttachedBecause, Attempt, Deadline, Obstacle
-from airflow_provider_etlapis.operators.deferral import (
-    Deferral,
-    TriggerOutcome,
-    ended_before_resuming,
-    read_event,
-    why_no_event,
+from airflow_provider_etlapis.operators.attempt import (
+    AttachedBecause,
+    Attempt,
+    Deadline,
+    Obstacle,
+    OnAlreadyRunning,
+    StartPolicy,
 )
-from airflow_provider_etlapis.operators.ending import RunEnding, kill
+from airflow_provider_etlapis.operators.deferral import Deferral, TriggerOutcome, read_event, why_no_event
+from airflow_provider_etlapis.operators.ending import RunEnding, attempt_at_kill, kill
 from airflow_provider_etlapis.operators.follow import follow
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.operators.inputs import one_of, seconds, true_or_false
-from airflow_provider_etlapis.operators.published import publish, published
 from airflow_provider_etlapis.operators.remote_log import LogCopy
-from airflow_provider_etlapis.operators.start import OnAlreadyRunning, RunStarter, StartPolicy
-from airflow_provider_etlapis.operators.task_state import TaskStateRepository, intent_of, is_automatic_retry
+from airflow_provider_etlapis.operators.start import RunStarter
+from airflow_provider_etlapis.operators.task_state import (
+    TaskStateRepository,
+    intent_of,
+    is_automatic_retry,
+    publish,
+    published,
+)
 from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, OnLostStart
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
@@ -172,7 +178,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the run when the task is killed on a worker, also one that is just being started."""
-        self._attempt = self._killed_attempt()
+        self._attempt = attempt_at_kill(self._attempt, self._starter, self.log)
         kill(self, self._attempt)
 
     # Step by step
@@ -301,27 +307,4 @@ class RemoteRunOperator(HookMixin, BaseOperator):
             entered_at=self._attempt.entered_at,
             now=time.time(),
             remembered=remembered,
-        )
-
-    def _killed_attempt(self) -> Attempt:
-        """Return the attempt as it stands when the task is killed."""
-        if self._attempt.ref is not None:
-            return self._attempt
-        if self._starter is not None:
-            try:
-                ref = self._starter.interrupted()
-            except EtlApiError as error:
-                self.log.warning("The task was killed while its start request was under way. %s", error)
-                return self._attempt
-            if ref is not None:
-                return self._attempt.attached(
-                    ref, AttachedBecause.LOST_START, started_by_us=True, deadline=self._attempt.deadline
-                )
-        context = ended_before_resuming()
-        known = None if context is None else published(context)
-        if known is None:
-            return self._attempt
-        ref, started_by_us = known
-        return self._attempt.attached(
-            ref, AttachedBecause.RESUMED, started_by_us=started_by_us, deadline=self._attempt.deadline
         )

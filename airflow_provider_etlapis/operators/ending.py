@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_etlapis.exceptions import RemoteRunTimeoutError
-from airflow_provider_etlapis.operators.attempt import Attempt, Deadline, Phase
+from airflow.providers.common.compat.sdk import Asset
+
+from airflow_provider_etlapis.exceptions import (
+    EtlApiError,
+    RemoteRunCancelledError,
+    RemoteRunFailedError,
+    RemoteRunTimeoutError,
+)
+from airflow_provider_etlapis.operators.attempt import AttachedBecause, Attempt, Deadline, Phase
 from airflow_provider_etlapis.operators.cancel import cancel_quietly
-from airflow_provider_etlapis.operators.deferral import is_timed_out
+from airflow_provider_etlapis.operators.deferral import ended_before_resuming, is_timed_out
+from airflow_provider_etlapis.operators.follow import not_ended
 from airflow_provider_etlapis.operators.hook_mixin import completed
-from airflow_provider_etlapis.operators.outcome import ended_badly, not_ended
-from airflow_provider_etlapis.operators.outlets import tell_outlets
 from airflow_provider_etlapis.operators.remote_log import log_tail
-from airflow_provider_etlapis.operators.task_state import TaskStateRepository
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository, published
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.runs.waiting import Verdict, utc
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
+    from airflow_provider_etlapis.operators.start import RunStarter
+    from airflow_provider_etlapis.runs.logs import TaskLog
 
 
 class EndingTask(Protocol):
@@ -66,7 +74,7 @@ class RunEnding:
 
     def started(self, run: RemoteRun) -> dict[str, Any]:
         """Return the manifest of a run that is not waited for."""
-        tell_outlets(self._context, self._task.outlets, run)
+        note_in_outlets(self._context, self._task.outlets, run)
         return run.manifest()
 
     def finished(self, run: RemoteRun, *, logged: Sequence[Step] = (), seen: str | None = None) -> dict[str, Any]:
@@ -135,6 +143,24 @@ class RunEnding:
         return record if record is not None and record.ref is not None and record.ref.run_id == ref.run_id else None
 
 
+def attempt_at_kill(attempt: Attempt, starter: RunStarter | None, log: TaskLog) -> Attempt:
+    """Return the attempt as it stands when its task is killed: a start may be under way, or a resumption not begun."""
+    known: tuple[RunRef, bool] | None = None
+    because = AttachedBecause.LOST_START
+    if attempt.ref is None and starter is not None:
+        try:
+            ref = starter.interrupted()
+        except EtlApiError as error:
+            log.warning("The task was killed while its start request was under way. %s", error)
+            return attempt
+        known = None if ref is None else (ref, True)
+    if attempt.ref is None and known is None and (context := ended_before_resuming()) is not None:
+        known, because = published(context), AttachedBecause.RESUMED
+    if known is None:
+        return attempt
+    return attempt.attached(known[0], because, started_by_us=known[1], deadline=attempt.deadline)
+
+
 def kill(task: EndingTask, attempt: Attempt) -> None:
     """Cancel the run of a task that is killed on a worker, or leave it as the policies say."""
     ref = attempt.ref
@@ -150,3 +176,45 @@ def kill(task: EndingTask, attempt: Attempt) -> None:
         task.log.info("The task was ended; run %s is left alone (%s=False)", ref.run_id, policy)
     else:
         cancel_quietly(task.hook, ref, task.log)
+
+
+def ended_badly(
+    run: RemoteRun, *, warning_is_failure: bool, log_tail: Sequence[str] = ()
+) -> RemoteRunFailedError | None:
+    """Return the error for a run that has ended, ``None`` if it ended well.
+
+    The message has all that an on-call reader needs: the vendor's status and error text, the last log lines, the
+    link.
+    """
+    if run.state.is_good and not (run.state is RunState.WARNING and warning_is_failure):
+        return None
+    parts = [f"Run {run.ref.run_id} of {run.name or run.ref.vendor} ended as {run.vendor_status}"]
+    if run.error:
+        parts[0] += f": {run.error}"
+    if log_tail:
+        parts.append("Last lines of its log:\n" + "\n".join(log_tail))
+    if run.url:
+        parts.append(f"See {run.url}")
+    cancelled = run.state is RunState.CANCELLED
+    return (RemoteRunCancelledError if cancelled else RemoteRunFailedError)("\n".join(parts), run.manifest())
+
+
+_FACTS = ("run_id", "url", "duration", "vendor_status")
+
+
+def note_in_outlets(context: Context, outlets: Iterable[Any], run: RemoteRun) -> None:
+    """Add the facts of a run to the events of a task's assets (datasets on Airflow 2).
+
+    What a DAG's author has put there under the same names stays. Aliases are left alone: which assets they stand for
+    is the author's to say.
+
+    :param context: the task's; before Airflow 2.10 it has no events of outlets.
+    :param outlets: of the task.
+    """
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    facts = {name: value for name, value in run.facts().items() if name in _FACTS}
+    for asset in outlets:
+        if isinstance(asset, Asset):
+            events[asset].extra = {**facts, **(events[asset].extra or {})}

@@ -9,7 +9,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_provider_etlapis.exceptions import EtlApiError
+from airflow_provider_etlapis.exceptions import (
+    EtlApiError,
+    PollingGaveUpError,
+    RemoteRunError,
+    RemoteRunGoneError,
+    RequestRefusedError,
+)
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.waiting import Outcome, Verdict, Wait
 
@@ -59,3 +65,13 @@ def follow(
             return outcome
         left = wait.seconds_left(time.time())
         time.sleep(interval if left is None else max(0.0, min(interval, left)))
+
+
+def not_ended(verdict: str, message: str, ref: RunRef) -> RemoteRunError | RequestRefusedError:
+    """Return the error for a wait that ended before its run did, other than by its deadline."""
+    known = {"run_id": ref.run_id, "vendor": ref.vendor}
+    if verdict == Verdict.GAVE_UP:
+        return PollingGaveUpError(message, known)
+    if verdict == Verdict.GONE:
+        return RemoteRunGoneError(message, known)
+    return RequestRefusedError(message)

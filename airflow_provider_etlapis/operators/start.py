@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import AlreadyRunningError, EtlApiError, StartLostError
 from airflow_provider_etlapis.metrics import Meter
-from airflow_provider_etlapis.operators.attempt import AttachedBecause, Attachment, Obstacle
+from airflow_provider_etlapis.operators.attempt import AttachedBecause, Attachment, Obstacle, StartPolicy
 from airflow_provider_etlapis.operators.cancel import cancel_quietly
-from airflow_provider_etlapis.operators.follow import follow
-from airflow_provider_etlapis.operators.outcome import not_ended
+from airflow_provider_etlapis.operators.follow import follow, not_ended
 from airflow_provider_etlapis.runs import evidence
 from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
@@ -23,7 +22,6 @@ from airflow_provider_etlapis.runs.resume import (
     AttemptRecord,
     Intent,
     LostStart,
-    OnLostStart,
     Resume,
     plan,
     resume,
@@ -38,23 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.operators.task_state import TaskStateRepository
     from airflow_provider_etlapis.runs.logs import TaskLog
 
-OnAlreadyRunning = Literal["fail", "wait", "attach"]
-
 _KILLED_TIMEOUT = 4.0
 _KILLED_PAUSES = (0.0, 1.0)
 """Seconds before each search when a task is killed: a request that was cut off may still be on its way."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartPolicy:
-    """What a user wants where a start is not plain."""
-
-    on_lost_start: OnLostStart
-    on_already_running: OnAlreadyRunning
-    cancels_earlier_runs: bool
-    cancels_at_deadline: bool
-    poll_interval: float
-    poll_failure_budget: float
 
 
 class RunStarter:

@@ -1,18 +1,27 @@
-"""Where a try leaves what the next one must know: the task state store of Airflow 3.3 and later."""
+"""What a try leaves: for the next one in the task state store (Airflow 3.3 and later), for others as XComs."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import TaskStateUnavailableError
+from airflow_provider_etlapis.links import XCOM_RUN_URL
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import AttemptRecord, Intent, fingerprint, marker
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_etlapis.runs.logs import TaskLog
 
 log = logging.getLogger(__name__)
 
 STORE_KEY = "remote_run"
+XCOM_RUN_ID = "run_id"
+XCOM_REMOTE_RUN = "remote_run"
 
 _READ_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _WRITE_PAUSES = (1.0, 2.0, 4.0)
@@ -120,3 +129,21 @@ def is_automatic_retry(context: Mapping[str, Any], retries: int) -> bool:
     """Say whether this try follows a failed one by itself: not a first try, and not one after a clear."""
     ti = context["ti"]
     return bool(ti.try_number != ti.max_tries - retries + 1)
+
+
+def publish(context: Context, run: RemoteRun, *, started_by_us: bool, log: TaskLog) -> None:
+    """Push the run's id, its reference and its page."""
+    ti = context["ti"]
+    ti.xcom_push(key=XCOM_RUN_ID, value=run.ref.run_id)
+    ti.xcom_push(key=XCOM_REMOTE_RUN, value={**run.ref.to_json(), "owned": started_by_us})
+    if run.url:
+        ti.xcom_push(key=XCOM_RUN_URL, value=run.url)
+        log.info("See %s", run.url)
+
+
+def published(context: Context) -> tuple[RunRef, bool] | None:
+    """Return the run that this try has pushed, and whether the task started it; ``None`` if there is none."""
+    ti = context["ti"]
+    mapped = ti.map_index is not None and ti.map_index >= 0
+    value = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_REMOTE_RUN, map_indexes=ti.map_index if mapped else None)
+    return (RunRef.from_json(value), bool(value.get("owned", True))) if value else None

@@ -22,10 +22,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_etlapis.exceptions import SensedRunFailedError
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
 from airflow_provider_etlapis.operators.deferral import Deferral, read_event, why_no_event
-from airflow_provider_etlapis.operators.follow import follow, poll_once
+from airflow_provider_etlapis.operators.ending import ended_badly
+from airflow_provider_etlapis.operators.follow import follow, not_ended, poll_once
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin, completed
 from airflow_provider_etlapis.operators.inputs import seconds, true_or_false
-from airflow_provider_etlapis.operators.outcome import ended_badly, not_ended
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Verdict, Wait, WaitPolicy
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -19,13 +21,13 @@ from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.logs import tell_log
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, GOING_ON, Outcome, Verdict, Wait, WaitPolicy
-from airflow_provider_etlapis.triggers.arguments import refuse_misspelt
 from airflow_provider_etlapis.triggers.guard import is_followed_by_another
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
 from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
 
 _KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
 _HANDOVER = 3.0
+_ALIKE = 0.8
 
 
 def handed_over() -> float:
@@ -55,7 +57,8 @@ class RemoteRunTrigger(BaseTrigger):
     :param singly: read the run on its own at each look, with its steps.
     :param with_log: copy new lines of the run's log into the task's at each look.
     :param limit: the parameter that sets the deadline, with its value, for messages: ``"timeout=3600 s"``.
-    :param seen_well: whether the credential has just been answered about the run, so that one odd answer ends nothing.
+    :param seen_well: whether the credential has just been answered about the run, so that one odd answer ends
+        nothing.
     :param not_before: seconds since the epoch before which no event is sent, but for the deadline's, see
         :func:`handed_over`; ``None``: at once.
     """
@@ -250,3 +253,15 @@ class RemoteRunTrigger(BaseTrigger):
                 self.log.info("Cancelling: %s", report.note)
                 if report.asked:
                     Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
+
+
+def refuse_misspelt(unknown: Iterable[str], trigger_class: type) -> None:
+    """Refuse arguments whose names are nearly those of the trigger; a row of another release may hold any others.
+
+    :param unknown: names that the trigger has no parameter for.
+    :raises TypeError: naming the argument and the parameter that it resembles.
+    """
+    known = [name for name in inspect.signature(trigger_class).parameters if name != "others"]
+    for name in unknown:
+        if near := get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            raise TypeError(f"{trigger_class.__name__} has no argument {name!r}; did you mean {near[0]!r}?")
