@@ -61,7 +61,7 @@ class RunKey:
         found = _HASH.search(marker)
         self._unique = found.group() if found else marker
         # Another task's key: the parameter's name and then a whole key. A part of one may be a part of ours.
-        self._others = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)[^\n]{{0,40}}?\b{_ANY_KEY}")
+        self._others = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)[^\n]{{0,40}}?{_ANY_KEY}")
 
     def is_in(self, text: str) -> bool | None:
         """Say whether a text shows our key, or that of another task instead; ``None`` if it shows neither."""
