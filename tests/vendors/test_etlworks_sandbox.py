@@ -225,9 +225,9 @@ def test_a_start_too_many_is_refused_in_the_vendors_own_shape(etlworks):
 @pytest.mark.parametrize(
     ("way", "body", "word"),
     [
-        ("success", b'{"success": true}', "canceled"),
-        ("empty", b"", "canceled"),
-        ("refused", b'{"success": false, "error": "The execution cannot be stopped"}', "running"),
+        ("success", {"success": True}, "canceled"),
+        ("empty", None, "canceled"),
+        ("refused", {"success": False, "error": "The execution cannot be stopped"}, "running"),
     ],
 )
 def test_a_stop_is_answered_in_one_of_three_ways(etlworks, way, body, word):
@@ -235,5 +235,6 @@ def test_a_stop_is_answered_in_one_of_three_ways(etlworks, way, body, word):
     etlworks.seed_run(Life(60))
     answer = ask(etlworks, "POST", f"/rest/v1/flows/{ORDERS}/stop", json={})
 
-    assert (answer.status_code, answer.content) == (200, body)
+    assert answer.status_code == 200
+    assert (answer.json() if answer.content else None) == body
     assert ask(etlworks, "GET", STATUS).json()["status"] == word
