@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -169,9 +170,11 @@ def test_so_it_is_in_every_mode(etlworks, deferrable, alone):
 def test_a_start_that_takes_effect_after_we_gave_up_on_its_answer_is_found(etlworks, monkeypatch, alone):
     etlworks.single_instance = alone
     connect(monkeypatch, etlworks, read_timeout=0.3, retries=0)
-    etlworks.inject(Fault("start", "delay", seconds=1.5))
+    etlworks.inject(Fault("start", "delay", seconds=1.2))
+    began = time.monotonic()
 
     assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    time.sleep(max(0.0, began + 1.8 - time.monotonic()))  # by then the late start has surely been made
     assert len(etlworks.ledger.starts) == 1
 
 
