@@ -313,7 +313,7 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def read_log(self, ref: RunRef, cursor: Any = None) -> Program[LogLines]:
-        """Return the lines of a job's log after the first ``cursor`` ones. Downloads the whole log each time.
+        """Return the lines of a job's log after the first ``cursor`` ones, blank ones left out; downloads all of it.
 
         The vendor's example of a running job has no log yet (a); one that grows is followed all the same.
         """
@@ -323,7 +323,7 @@ class DataworqHook(RemoteRunHook):
             text = text[: text.rfind("\n") + 1]  # the last line may still be being written
         lines = text.splitlines()
         read = cursor if isinstance(cursor, int) else 0
-        return LogLines(tuple(lines[read:]), max(read, len(lines)))
+        return LogLines(tuple(line for line in lines[read:] if line.strip()), max(read, len(lines)))
 
     @endpoint
     def read_log_tail(self, ref: RunRef, lines: int) -> Program[tuple[str, ...]]:

@@ -155,12 +155,12 @@ def _began_after(run: RemoteRun, before: Before, call_at: float, clock_ahead: fl
     """Return whether a job began after the lists were read before the start; ``None`` if that cannot be told."""
     if run.ref.run_id in before.ids:
         return False
+    if before.shows_all or (before.shows_active and run.state in _GOING_ON):
+        return True
     started = run.started.timestamp() if run.started else None
     # What sends the Date header is not documented: the server, a proxy before it or the Cloud Connector. So a job
     # counts as older only if it is by either clock, with the allowance for clocks that are not known.
     is_older = all(began_before(started, call_at + ahead, None) for ahead in (0.0, clock_ahead or 0.0))
-    if before.shows_all or (before.shows_active and run.state in _GOING_ON):
-        return None if is_older else True
     return False if is_older else None
 
 

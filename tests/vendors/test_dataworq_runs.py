@@ -230,6 +230,17 @@ def test_a_job_without_a_log_has_no_lines(sandbox: DataworqSandbox, hook: Datawo
     assert hook.read_log_tail(ref, 50) == ()
 
 
+def test_blank_lines_between_tables_are_not_copied(sandbox: DataworqSandbox, hook: DataworqHook):
+    ref = hook.ref(sandbox.seed_run(Life(duration=1), age=5).id)
+
+    lines = hook.read_log(ref)
+
+    assert "\r\n\r\n" in hook.get_job(ref.run_id)["log"]
+    assert all(line.strip() for line in lines.lines)
+    assert hook.read_log(ref, lines.cursor).lines == ()
+    assert hook.read_log_tail(ref, 10_000) == tuple(line.rstrip() for line in lines.lines)
+
+
 def test_the_tail_is_bounded(sandbox: DataworqSandbox, hook: DataworqHook):
     ref = hook.ref(sandbox.seed_run(Life(duration=1), age=5).id)
 

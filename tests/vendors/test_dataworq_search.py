@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_etlapis.hooks.dataworq import DataworqHook
-from airflow_provider_etlapis.hooks.dataworq_search import Before
+from airflow_provider_etlapis.hooks.dataworq_jobs import JobStatus
+from airflow_provider_etlapis.hooks.dataworq_search import Before, Lists
+from airflow_provider_etlapis.hooks.dataworq_search import search as search_of
 from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.resume import LostStart, settle_lost_start
 from airflow_provider_etlapis.sandbox.clock import Clock
@@ -43,6 +45,23 @@ def hook(sandbox: DataworqSandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def ids(search: Search) -> set[str]:
     return {run.ref.run_id for run in search.candidates}
+
+
+def row(job_id: str, flow: str, *, status: str = "RUNNING", started: float | None = 0.0) -> JobStatus:
+    """Return a row of a list."""
+    return {
+        "id": job_id,
+        "executionStatus": status,
+        "flowName": flow,
+        "runProfileName": "default",
+        "startTime": None if started is None else round(started * 1000),
+    }
+
+
+def look(lists: Lists, before: Before | None, *, at: float | None = None, ahead: float | None = None) -> Search:
+    """Return what lists prove, without a server."""
+    called = intent(time.time() if at is None else at, before and before.to_json())
+    return search_of(SPEC, called, lists, ahead)
 
 
 def test_no_job_can_be_shown_to_be_ours():
@@ -144,6 +163,7 @@ def test_a_job_of_another_flow_or_profile_is_not_in_question(sandbox: DataworqSa
 def test_the_flows_name_may_be_typed_as_that_of_its_file(sandbox: DataworqSandbox, hook: DataworqHook, typed: str):
     noted = hook.before_start({**SPEC, "flow_name": typed})
     ours = sandbox.seed_run(LONG)
+    sandbox.seed_run(LONG, flow=OTHER)
 
     assert ids(hook.find_started({**SPEC, "flow_name": typed}, intent(time.time(), noted))) == {ours.id}
 
@@ -199,12 +219,28 @@ def test_an_odd_empty_list_proves_no_absence(sandbox: DataworqSandbox, hook: Dat
     assert "1 jobs before the start and lists 0 now" in search.looked_for
 
 
-def test_lists_that_contradict_each_other_prove_no_absence(sandbox: DataworqSandbox, hook: DataworqHook):
-    noted = hook.before_start(SPEC)
-    sandbox.seed_run(LONG, flow=OTHER)
-    sandbox.inject(Fault("list", "status", status=200, body="[]", skip=1))
+def test_lists_that_contradict_each_other_prove_no_absence():
+    before = Before(frozenset({"old"}), 0, 1, is_named=True)
+    lists = Lists([row("new", OTHER)], [row("old", FLOW.name, status="COMPLETED")])
 
-    assert hook.find_started(SPEC, intent(time.time(), noted)).sighting is Evidence.UNSURE
+    search = look(lists, before)
+
+    assert search.sighting is Evidence.UNSURE
+    assert "leaves out active ones" in search.looked_for
+
+
+def test_a_flow_name_that_was_seen_before_the_start_rules_other_flows_out():
+    before = Before(frozenset({"old"}), 0, 1, is_named=True)
+
+    assert look(Lists([], [row("new", OTHER)]), before).sighting is Evidence.ABSENT
+
+
+def test_where_the_lists_cannot_be_searched_a_look_is_the_last_one(sandbox: DataworqSandbox, hook: DataworqHook):
+    search = hook.find_started({**SPEC, "flow_name": None}, intent(time.time()))
+
+    assert (search.sighting, search.is_final) == (Evidence.UNSURE, True)
+    assert not hook.find_started(SPEC, intent(time.time())).is_final
+    assert "flow_name" in search.looked_for
 
 
 @pytest.mark.parametrize(("others", "sighting"), [(99, Evidence.ABSENT), (100, Evidence.UNSURE)])
@@ -230,6 +266,18 @@ def test_beside_a_full_history_a_job_that_goes_on_is_known_to_be_new(sandbox: Da
     assert over.id in search.looked_for, "it may have been left out of the full list before"
 
 
+def test_beside_a_full_list_of_active_jobs_no_order_is_known(sandbox: DataworqSandbox, hook: DataworqHook):
+    for _ in range(100):
+        sandbox.seed_run(LONG, flow=OTHER, age=60)
+    noted = hook.before_start(SPEC)
+    ours = sandbox.seed_run(LONG)
+
+    search = hook.find_started(SPEC, intent(time.time(), noted))
+
+    assert (search.sighting, ids(search)) == (Evidence.UNSURE, set())
+    assert ours.id in search.looked_for
+
+
 # Clocks
 
 
@@ -245,8 +293,27 @@ def test_a_server_whose_clock_is_wrong_hides_no_job(monkeypatch: pytest.MonkeyPa
 
         search = hook.find_started(SPEC, intent(at, noted))
 
-    assert search.sighting is Evidence.UNSURE
-    assert ours.id in f"{ids(search)} {search.looked_for}"
+    assert (search.sighting, ids(search)) == (Evidence.UNSURE, {ours.id}), "the order is known without a clock"
+
+
+@pytest.mark.parametrize(
+    ("started", "ahead", "sighting"),
+    [
+        (-400.0, None, Evidence.ABSENT),
+        (-400.0, 0.0, Evidence.ABSENT),
+        (-400.0, 3600.0, Evidence.ABSENT),
+        (-400.0, -3600.0, Evidence.UNSURE),
+        (-100.0, 3600.0, Evidence.UNSURE),
+        (None, None, Evidence.UNSURE),
+    ],
+)
+def test_without_a_note_a_job_is_ruled_out_only_if_it_is_older_by_either_clock(
+    started: float | None, ahead: float | None, sighting: Evidence
+):
+    at = time.time()
+    job = row("job-1", FLOW.name, started=None if started is None else at + started)
+
+    assert look(Lists([], [job]), None, at=at, ahead=ahead).sighting is sighting
 
 
 @pytest.mark.parametrize(
