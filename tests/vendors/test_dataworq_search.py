@@ -135,7 +135,7 @@ def test_of_several_jobs_none_is_taken_and_all_are_named(sandbox: DataworqSandbo
     noted = hook.before_start(SPEC)
     jobs = {sandbox.seed_run(LONG).id for _ in range(2)}
 
-    decision = settle_lost_start(hook.find_started(SPEC, intent(time.time(), noted)), "fail")
+    decision = settle_lost_start(hook.find_started(SPEC, intent(time.time(), noted)), "fail", "It was lost.")
 
     assert decision.action is LostStart.REFUSE
     assert all(job in decision.reason for job in jobs)
@@ -148,7 +148,7 @@ def test_of_several_jobs_that_all_ended_badly_none_is_waited_for(sandbox: Datawo
 
     search = hook.find_started(SPEC, intent(time.time(), noted))
 
-    assert settle_lost_start(search, "fail").action is LostStart.START
+    assert settle_lost_start(search, "fail", "It was lost.").action is LostStart.START
 
 
 def test_a_job_of_another_flow_or_profile_is_not_in_question(sandbox: DataworqSandbox, hook: DataworqHook):
@@ -326,7 +326,7 @@ def test_without_a_note_only_a_job_that_is_older_than_clocks_may_differ_is_ruled
 
     search = hook.find_started(SPEC, replace(intent(time.time()), is_reconstructed=True))
 
-    assert (search.sighting, search.candidates) == (sighting, ())
+    assert search.sighting is sighting
 
 
 def test_a_reconstructed_intents_note_shows_no_order(sandbox: DataworqSandbox, hook: DataworqHook):
@@ -335,7 +335,7 @@ def test_a_reconstructed_intents_note_shows_no_order(sandbox: DataworqSandbox, h
 
     search = hook.find_started(SPEC, replace(intent(time.time(), noted), is_reconstructed=True))
 
-    assert (search.sighting, search.candidates) == (Evidence.UNSURE, ())
+    assert search.sighting is Evidence.UNSURE
 
 
 # Inputs
