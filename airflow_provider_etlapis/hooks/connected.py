@@ -21,6 +21,7 @@ from airflow_provider_etlapis.hooks.pages import with_pages
 from airflow_provider_etlapis.runs.model import Capabilities
 from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Auth
+from airflow_provider_etlapis.wire.budget import RequestBudget
 from airflow_provider_etlapis.wire.call import Call, Response
 from airflow_provider_etlapis.wire.errors import SettingsError
 from airflow_provider_etlapis.wire.exchange import Channel, Pause, server_words
@@ -63,6 +64,7 @@ class ConnectedHook(BaseHook):
         self._async_client: AsyncClient | None = None
         self._ends_at: float | None = None
         self._opening = asyncio.Lock()
+        self._earlier_budget: RequestBudget | None = None
 
     # The connection and the two clients
 
@@ -135,6 +137,8 @@ class ConnectedHook(BaseHook):
         self._values = values = read_connection(self.form, connection, extra)
         self.capabilities = self.abilities(values)
         self._channel = opening.channel_for(self, values, in_triggerer=in_triggerer)
+        if self._earlier_budget is not None:
+            self._channel.budget = self._earlier_budget.with_limit(self._channel.settings.requests_per_minute)
 
     @property
     def channel(self) -> Channel:

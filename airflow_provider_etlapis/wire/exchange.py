@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from airflow_provider_etlapis.text import printable
 from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth, Turn
-from airflow_provider_etlapis.wire.budget import RequestBudget
+from airflow_provider_etlapis.wire.budget import RequestBudget, urgent
 from airflow_provider_etlapis.wire.call import HEADER_NAME, HEADER_VALUE, Call, Request, Response
 from airflow_provider_etlapis.wire.errors import (
     BadRequestError,
@@ -227,9 +227,9 @@ class Channel:
         """Wait for a place in the budget; for a new one, if a 429 has stopped everything meanwhile."""
         while True:
             pauses = self.budget.pauses
-            wait = self.budget.reserve(self.monotonic())
+            wait = self.budget.reserve(self.monotonic(), urgent=urgent.get())
             if wait and wait >= deadline.left():
-                self.budget.give_back()
+                self.budget.give_back(urgent=urgent.get())
                 raise out_of_time(
                     f"send {call.describe()}: its turn in the requests_per_minute of the connection, or the end of the "
                     f"pause that the vendor has asked for, comes in {wait:.1f} s"
