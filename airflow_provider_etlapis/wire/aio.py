@@ -112,6 +112,7 @@ class AsyncClient:
         session = self._session or await self._open()
         timeout = aiohttp.ClientTimeout(
             total=None,
+            connect=settings.connect_timeout,  # of all addresses of a name together
             sock_connect=settings.connect_timeout,
             sock_read=request.read_timeout or settings.read_timeout,
         )

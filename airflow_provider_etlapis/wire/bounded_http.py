@@ -154,10 +154,11 @@ class _Bounded:
         return _connected(self, ends_at, exchange)
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        exchange = _exchange.get()
-        if exchange is not None:
-            exchange.sent = False  # what was sent so far has opened a tunnel
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            if (exchange := _exchange.get()) is not None:
+                exchange.sent = False  # what was sent so far was to open a tunnel
 
     def send(self, data: Any) -> None:
         exchange = _exchange.get()

@@ -27,7 +27,14 @@ _STRING_WINDOW = 1 << 18
 _DECODED_AT_ONCE = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*+")
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_BETWEEN_OBJECTS = re.compile(r"\}\s*+,\s*+(?=\{)")
+_COMMA = re.compile(r"(),")
+_SEPARATORS = {
+    "{": re.compile(r"(\})\s*+,\s*+(?=\{)"),
+    "[": re.compile(r"(\])\s*+,\s*+(?=\[)"),
+    '"': re.compile(r'(")\s*+,\s*+(?=")'),
+    ":": re.compile(r'(),\s*+(?=")'),
+}
+"""What may stand between two items of an array, by the first character of an item, and between two members."""
 
 
 class TooManyValuesError(ValueError):
@@ -67,6 +74,7 @@ class _Pieces:
     def __init__(self, text: str) -> None:
         self._text = text
         self._values = 0
+        self._next_batch = 0
 
     def parse(self) -> Any:
         value, end = self._value(self._skip(0), 0)
@@ -121,12 +129,12 @@ class _Pieces:
         if self._text[at : at + 1] == "]":
             return found, at + 1
         while True:
-            items, end = self._objects(at)
-            if items is None:
+            batch, end = self._batch(at, self._text[at : at + 1], "[]")
+            if batch is None:
                 item, end = self._value(at, level)
                 found.append(item)
             else:
-                found += items
+                found += batch
             at = self._skip(end)
             separator = self._text[at : at + 1]
             if separator == "]":
@@ -135,44 +143,55 @@ class _Pieces:
                 raise self._fault(at)
             at = self._skip(at + 1)
 
-    def _objects(self, at: int) -> tuple[list[Any] | None, int]:
-        """Parse as many objects of an array as fit into a window, if the end of one is found.
-
-        Text up to a separator that parses as a list of whole values is the beginning of the array, and nothing else.
-        """
-        piece = self._text[at : at + _WINDOWS[-1]]
-        if not piece.startswith("{"):
-            return None, at
-        ends = [match.start() + 1 for match in _BETWEEN_OBJECTS.finditer(piece)]
-        for end in reversed(ends[-3:]):
-            try:
-                items = _DECODER.decode(f"[{piece[:end]}]")
-            except ValueError:
-                continue
-            self._count(piece[:end])
-            return items, at + end
-        return None, at
-
     def _object(self, at: int, level: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
         at = self._skip(at)
         if self._text[at : at + 1] == "}":
             return found, at + 1
         while True:
-            if self._text[at : at + 1] != '"':
-                raise self._fault(at)
-            key, at = _scan_string(self._text, at + 1)
-            at = self._skip(at)
-            if self._text[at : at + 1] != ":":
-                raise self._fault(at)
-            found[key], at = self._value(self._skip(at + 1), level)
-            at = self._skip(at)
+            batch, end = self._batch(at, ":", "{}")
+            if batch is None:
+                key, end = self._key(at)
+                found[key], end = self._value(end, level)
+            else:
+                found |= batch
+            at = self._skip(end)
             separator = self._text[at : at + 1]
             if separator == "}":
                 return found, at + 1
             if separator != ",":
                 raise self._fault(at)
             at = self._skip(at + 1)
+
+    def _key(self, at: int) -> tuple[str, int]:
+        """Return the key of a member, and where its value begins."""
+        if self._text[at : at + 1] != '"':
+            raise self._fault(at)
+        key, end = _scan_string(self._text, at + 1)
+        end = self._skip(end)
+        if self._text[end : end + 1] != ":":
+            raise self._fault(end)
+        return key, self._skip(end + 1)
+
+    def _batch(self, at: int, kind: str, brackets: str) -> tuple[Any, int]:
+        """Parse as many items or members at one go as fit into a window, ``None`` if the end of one is not found.
+
+        What parses as a list of whole items up to a separator is the beginning of the array, and nothing else. Where it
+        does not, such as when texts hold what looks like a separator, the next window tries again.
+        """
+        if at < self._next_batch:
+            return None, at
+        piece = self._text[at : at + _WINDOWS[-1]]
+        ends = [match.start() + len(match.group(1)) for match in _SEPARATORS.get(kind, _COMMA).finditer(piece)]
+        for end in reversed([end for end in ends[-3:] if end]):
+            try:
+                batch = _DECODER.decode(f"{brackets[0]}{piece[:end]}{brackets[1]}")
+            except ValueError:
+                continue
+            self._count(piece[:end])
+            return batch, at + end
+        self._next_batch = at + _WINDOWS[-1]
+        return None, at
 
     def _count(self, piece: str) -> None:
         bare = _STRINGS.sub("", piece)

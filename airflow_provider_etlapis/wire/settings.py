@@ -75,15 +75,18 @@ class WireSettings:
 
         :raises SettingsError: if it is none that can be used.
         """
-        from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy  # not for every import
+        from requests.utils import get_environ_proxies, select_proxy  # not for every import
 
         if self.proxy:
             return self.proxy
-        found: str | None = select_proxy(self.base_url, get_environ_proxies(self.base_url))
+        try:
+            found: str | None = select_proxy(self.base_url, get_environ_proxies(self.base_url))
+        except ValueError:
+            return None  # an address that cannot be read, as whoever reads it says
         if not found:
             return None
+        proxy = found if "://" in found else f"http://{found}"  # requests takes the host of host:port for a scheme
         try:
-            proxy = str(prepend_scheme_if_needed(found, "http"))  # type: ignore[no-untyped-call]  # as its stubs say
             parts = urlsplit(proxy)
             is_usable = bool(parts.hostname) and (parts.port or True)
         except ValueError:

@@ -45,7 +45,7 @@ def whole_spellings(secret: str) -> tuple[str, ...]:
     """Return the usual spellings of a whole secret: what is left of one that somebody has cut is compared with them."""
     clean = secret.encode("utf-8", "replace").decode()
     percent, plus = quote(clean, safe=""), quote_plus(clean)
-    return tuple({secret, percent, percent.lower(), plus, html.escape(clean), json.dumps(clean)[1:-1]})
+    return tuple({secret, percent, percent.lower(), quote(clean), plus, html.escape(clean), json.dumps(clean)[1:-1]})
 
 
 def longest_spelling(secret: str) -> int:
