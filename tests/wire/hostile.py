@@ -8,12 +8,16 @@ import gc
 import socket
 import threading
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 Speak = Callable[[socket.socket], None]
 
+OK = b"HTTP/1.1 200 OK\r\n"
+BOMBS = ("gzip", "deflate", "raw deflate")
 LONGEST_STALL = 0.05
 """Seconds for which nothing that a server sends may hold up an event loop."""
 MOST_MEMORY = 64_000_000
@@ -69,6 +73,25 @@ class HostileServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _bomb(encoding: str) -> bytes:
+    """Return about a megabyte that becomes a gigabyte."""
+    bits = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS, "raw deflate": -zlib.MAX_WBITS}[encoding]
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, bits)
+    block = b"[" * 1_000_000
+    made = b"".join(squeeze.compress(block) for _ in range(1_000)) + squeeze.flush()
+    assert len(made) < 2_000_000
+    return made
+
+
+@cache
+def bomb(encoding: str) -> bytes:
+    """Return an answer of about a megabyte that becomes a gigabyte.
+
+    :param encoding: one of :data:`BOMBS`.
+    """
+    return answer(_bomb(encoding), f"Content-Encoding: {encoding.split()[-1]}")
 
 
 def trickle(start: bytes, drop: bytes = b"x", every: float = 0.05, until: float = 30.0) -> Speak:

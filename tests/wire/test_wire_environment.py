@@ -76,7 +76,8 @@ def test_the_environments_proxy_is_used_alike(client: Client, row: str, monkeypa
     variables, url, through_proxy = TABLE[row]
     with HostileServer(REFUSED) as proxy:
         for name, value in variables.items():
-            monkeypatch.setenv(name, value.format(proxy.url.removeprefix("http://")))
+            address = proxy.url.removeprefix("http://")
+            monkeypatch.setenv(name, value.format(address, port=address.partition(":")[2]))
         with pytest.raises(errors.WireError):
             client.send(channel_to(url, retry=NO_RETRY), read())
 
@@ -147,7 +148,7 @@ def hashed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_an_authority_that_nobody_trusts_is_not_trusted(client: Client, tls_server: Server) -> None:
-    with pytest.raises(errors.UnreachableError, match="(?i)certificate"):
+    with pytest.raises(errors.UnreachableError, match=r"(?i)certificate"):
         client.send(channel_to(tls_server.url, retry=NO_RETRY), read())
 
 
@@ -206,7 +207,7 @@ def test_a_proxy_is_reached_by_tls_with_the_same_trust(client: Client, authority
     proxy = Server(tls=authority.server_context())
     try:
         url = proxy.url
-        with pytest.raises(errors.UnreachableError, match="(?i)certificate") as failure:
+        with pytest.raises(errors.UnreachableError, match=r"(?i)certificate") as failure:
             client.send(channel_to(VENDOR, proxy=url, retry=NO_RETRY), read())
         assert failure.value.sent is False
         channel = channel_to(VENDOR, proxy=url, ca_file=str(authority.ca_file), retry=NO_RETRY)

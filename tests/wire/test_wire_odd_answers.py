@@ -134,9 +134,11 @@ def test_an_address_that_cannot_work_was_surely_not_sent_to(client: Client, url:
 
 @pytest.mark.parametrize("name", ["X\rEvil", "X\nEvil: 1", "X Y", "", "X:", "Schlüssel", "\ud800"])
 def test_the_name_of_a_header_that_is_none_is_refused_before_anything_is_sent(client: Client, name: str) -> None:
-    with HostileServer(answer(b"{}")) as server:
-        with pytest.raises(errors.BadRequestError, match="not the name of a header") as failure:
-            client.send(channel_to(server.url, HeaderAuth({name: "value-of-it"}), retry=NO_RETRY), read())
+    with (
+        HostileServer(answer(b"{}")) as server,
+        pytest.raises(errors.BadRequestError, match="not the name of a header") as failure,
+    ):
+        client.send(channel_to(server.url, HeaderAuth({name: "value-of-it"}), retry=NO_RETRY), read())
 
     assert server.requests == []
     assert "value-of-it" not in str(failure.value)
@@ -153,7 +155,8 @@ def test_numbers_that_json_does_not_have_are_none(client: Client) -> None:
 
 def test_answers_with_bytes_changed_at_random_are_answers_or_errors_of_the_wire(client: Client) -> None:
     whole = answer(b'{"answer": 42, "text": "\\u00e9"}', "Content-Type: application/json", "Retry-After: 3")
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n5\r\n\x1f\x8b\x08\x00\x00\r\n0\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    chunked = head + b"5\r\n\x1f\x8b\x08\x00\x00\r\n0\r\n\r\n"
     draw = random.Random(20261122)
 
     def speak(connection: Any) -> None:

@@ -251,9 +251,11 @@ def test_a_fresh_token_that_an_error_of_the_library_quotes_is_hidden(client: Cli
     body = answer(json.dumps({"token": KEY}).encode())
     answers = [body, f"HTTP/1.1 {KEY} what\r\nContent-Length: 5\r\n{KEY} no header\r\n\r\n".encode()]
 
-    with HostileServer(lambda connection: connection.sendall(answers.pop(0))) as server:
-        with pytest.raises(errors.WireError) as failure:
-            client.send(channel_to(server.url, Login(server.url, [KEY]), retry=NO_RETRY), read())
+    with (
+        HostileServer(lambda connection: connection.sendall(answers.pop(0))) as server,
+        pytest.raises(errors.WireError) as failure,
+    ):
+        client.send(channel_to(server.url, Login(server.url, [KEY]), retry=NO_RETRY), read())
 
     assert KEY not in str(failure.value)
 
