@@ -9,24 +9,19 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_etlapis.exceptions import AlreadyRunningError, NotFoundError, VendorUnavailableError
-from airflow_provider_etlapis.hooks import webrobot as room
 from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
 from airflow_provider_etlapis.hooks.webrobot_lists import CHECKED_EVERY, JobLists
+from airflow_provider_etlapis.runs.evidence import CLOCK_SKEW, Evidence
 from airflow_provider_etlapis.runs.model import RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Intent, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.webrobot import WebRobotSandbox, execution_of
 from airflow_provider_etlapis.sandbox.webrobot_work import Job, Task
-from tests.vendors.webrobot_stage import NOON, SPEC, TASK_SPEC, ask, clock, connect, hook, sandbox
+from tests.vendors.webrobot_stage import NOON, SPEC, TASK_SPEC, ask, clock, connect, hook, in_step, sandbox
 
 PAIR = Job("98", "300", "pair", (Task("31", "left"), Task("32", "right")))
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_PAUSE_BETWEEN_LOOKS", 0.02)
 
 
 def intent(hook: WebRobotHook, spec: dict[str, object]) -> Intent:
@@ -139,7 +134,7 @@ def test_a_task_that_never_ran_is_followed_by_its_status(
 @pytest.mark.parametrize("references", [True, False])
 @pytest.mark.parametrize("metrics", [True, False])
 def test_an_end_that_the_run_before_left_is_not_taken_for_its_own(
-    hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, references: bool, metrics: bool
+    hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, in_step: None, references: bool, metrics: bool
 ) -> None:
     sandbox.task_references, sandbox.has_metrics = references, metrics
     sandbox.seed_run(Life(duration=5), flow="98/210", age=60)
@@ -151,7 +146,49 @@ def test_an_end_that_the_run_before_left_is_not_taken_for_its_own(
     assert (early.state, early.vendor_status) == (RunState.QUEUED, "COMPLETED by the run before, not begun yet")
 
     clock.advance(11)
+    if not references and not metrics:
+        late = hook.read_run(run.ref)
+        assert (late.state, late.vendor_status) == (RunState.QUEUED, "COMPLETED, which may be that of the run before")
+        clock.advance(CLOCK_SKEW)
     assert hook.read_run(run.ref).state is RunState.SUCCEEDED
+
+
+def test_a_run_that_cannot_be_told_from_the_one_before_is_taken_after_five_minutes_and_not_waited_for_for_ever(
+    hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, in_step: None
+) -> None:
+    """The row has changed in the second of the start, and there is nothing else to go by."""
+    sandbox.task_references = sandbox.has_metrics = False
+    sandbox.whole_seconds = True
+    sandbox.seed_run(Life(duration=5), flow="98/210", age=5)
+    sandbox.plan(Life(duration=0.2))
+    run = hook.start_run(TASK_SPEC, "marker")
+    clock.advance(1)
+
+    assert hook.read_run(run.ref).vendor_status == "COMPLETED, which may be that of the run before"
+    clock.advance(CLOCK_SKEW)
+    assert hook.read_run(run.ref).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("ahead", [0.0, 1.0, 60.0, 120.0])
+def test_a_start_in_the_metrics_counts_although_the_row_of_the_run_before_is_as_late_by_its_own_clock(
+    hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, in_step: None, ahead: float
+) -> None:
+    """The start call was accepted, and by the server's ``Date`` the start is not from before it."""
+    sandbox.task_references, sandbox.whole_seconds, sandbox.rows_ahead = False, True, ahead
+    sandbox.seed_run(Life(duration=5), flow="98/210", age=5)
+    run = hook.start_run(TASK_SPEC, "marker")
+    clock.advance(4)
+
+    assert hook.read_run(run.ref).state is RunState.SUCCEEDED
+
+
+def test_a_wait_that_an_older_release_began_is_carried_on(hook: WebRobotHook, sandbox: WebRobotSandbox) -> None:
+    sandbox.task_references = sandbox.has_metrics = False
+    sandbox.seed_run(Life(duration=5), flow="98/210", age=60)
+    older = {"status": "COMPLETED", "reference": "", "started": "", "updated": "2026-11-22T11:00:00.000Z"}
+    ref = RunRef("webrobot", TASK_SPEC, watermark=older)
+
+    assert hook.read_run(ref).state is RunState.SUCCEEDED
 
 
 def test_a_failed_task_tells_the_end_of_its_log(hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock) -> None:
@@ -216,9 +253,11 @@ def test_without_references_the_running_task_or_the_job_itself_is_in_the_way(
 # -- lost starts --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [SPEC, TASK_SPEC], ids=["execution", "task"])
-def test_a_start_whose_answer_was_lost_is_found(
-    hook: WebRobotHook, sandbox: WebRobotSandbox, spec: dict[str, object]
+@pytest.mark.parametrize(
+    ("spec", "sighting"), [(SPEC, Evidence.UNSURE), (TASK_SPEC, Evidence.FOUND)], ids=["execution", "task"]
+)
+def test_a_start_whose_answer_was_lost_is_found_where_it_can_be_shown_to_be_ours(
+    hook: WebRobotHook, sandbox: WebRobotSandbox, spec: dict[str, object], sighting: Evidence
 ) -> None:
     sandbox.seed_run(Life(duration=5), age=60)
     before = intent(hook, spec)
@@ -230,19 +269,33 @@ def test_a_start_whose_answer_was_lost_is_found(
 
     search = hook.find_started(spec, before)
 
-    assert search.sighting is Sighting.FOUND
+    assert search.sighting is sighting
     assert hook.read_run(search.candidates[0].ref).vendor_status == "RUNNING"
 
 
 @pytest.mark.parametrize("spec", [SPEC, TASK_SPEC], ids=["execution", "task"])
+@pytest.mark.parametrize("idle", [None, "CREATED", "PENDING"])
 @pytest.mark.parametrize("ran_before", [True, False])
 def test_a_start_that_never_arrived_is_surely_absent(
-    hook: WebRobotHook, sandbox: WebRobotSandbox, spec: dict[str, object], ran_before: bool
+    hook: WebRobotHook, sandbox: WebRobotSandbox, spec: dict[str, object], ran_before: bool, idle: str | None
 ) -> None:
+    sandbox.idle_status = idle
     if ran_before:
         sandbox.seed_run(Life(duration=5), age=60)
 
-    assert hook.find_started(spec, intent(hook, spec)).sighting is Sighting.ABSENT
+    assert hook.find_started(spec, intent(hook, spec)).sighting is Evidence.ABSENT
+
+
+@pytest.mark.parametrize("spec", [SPEC, TASK_SPEC], ids=["execution", "task"])
+def test_one_look_for_a_lost_start_makes_few_requests_and_no_pause(
+    hook: WebRobotHook, sandbox: WebRobotSandbox, spec: dict[str, object]
+) -> None:
+    known = intent(hook, spec)
+    before = sandbox.ledger.count()
+
+    hook.find_started(spec, known)
+
+    assert sandbox.ledger.count() - before <= 2
 
 
 def test_a_lost_start_that_no_task_names_cannot_be_told(hook: WebRobotHook, sandbox: WebRobotSandbox) -> None:
@@ -253,8 +306,30 @@ def test_a_lost_start_that_no_task_names_cannot_be_told(hook: WebRobotHook, sand
 
     search = hook.find_started(SPEC, before)
 
-    assert search.sighting is Sighting.UNSURE
-    assert "by the ones that its tasks name" in search.looked_for
+    assert (search.sighting, search.candidates) == (Evidence.UNSURE, ())
+    assert "something of the job is running" in search.looked_for
+
+
+def test_an_execution_that_is_not_visible_yet_is_a_candidate(hook: WebRobotHook, sandbox: WebRobotSandbox) -> None:
+    before = intent(hook, SPEC)
+    sandbox.hidden_for = 60
+    started = hook.start_run(SPEC, "marker")
+
+    search = hook.find_started(SPEC, before)
+
+    assert (search.sighting, [each.ref for each in search.candidates]) == (Evidence.UNSURE, [started.ref])
+
+
+def test_a_start_whose_marks_could_not_be_read_has_surely_started_nothing(
+    hook: WebRobotHook, sandbox: WebRobotSandbox
+) -> None:
+    sandbox.inject(Fault("task", "status", status=500))
+
+    with pytest.raises(VendorUnavailableError) as failure:
+        hook.start_run(TASK_SPEC, "marker")
+
+    assert not failure.value.may_have_acted
+    assert sandbox.ledger.count("start_task") == 0
 
 
 # -- cancelling ---------------------------------------------------------------------------------------------------

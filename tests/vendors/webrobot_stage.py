@@ -51,6 +51,14 @@ def hook(sandbox: WebRobotSandbox) -> Iterator[WebRobotHook]:
         yield opened
 
 
+@pytest.fixture
+def in_step(hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine go by the server's clock, and the server say what its clock is."""
+    sandbox.dates_by_clock = True
+    hook.channel.now = clock.now
+    monkeypatch.setattr("time.time", clock.now)
+
+
 @pytest.fixture(params=["sync", "async"])
 def ask(request: pytest.FixtureRequest, sandbox: WebRobotSandbox) -> Ask:
     """Call an endpoint by its name, in either colour; a listing comes as a list."""
