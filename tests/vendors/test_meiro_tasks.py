@@ -67,7 +67,9 @@ def test_a_workspace_is_run_by_its_name(meiro: MeiroSandbox, deferrable: bool) -
         {"workspace_id": 1, "workspace_name": "x"},
         {"workspace_id": "trash"},
         {"workspace_name": " "},
-        {"workspace_name": 7},
+        {"workspace_name": 7.5},
+        {"workspace_name": True},
+        {"workspace_id": "", "workspace_name": ""},
     ],
 )
 def test_wrong_inputs_are_refused_before_anything_is_sent(meiro: MeiroSandbox, inputs: dict[str, Any]) -> None:
