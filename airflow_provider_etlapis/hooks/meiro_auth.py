@@ -125,11 +125,13 @@ class MeiroAuth(TokenAuth):
         """Log in with e-mail and password; without them, exchange the newest token that there is."""
         if self._password:
             return (yield from self._get(login_call(self._login_path, self._email, self._password)))
-        newest = _newest_of.get(self._chain, self._token)
-        if newest is not None and newest is not self._token and self._is_fresh(newest):
-            return newest  # another hook of this process has just had it
-        value = self._ready_token if newest is None else newest.value
-        return (yield from self._get(refresh_call(self._login_path, value)))
+        used = self._ready_token if self._token is None else self._token.value
+        newest = _newest_of.get(self._chain)
+        if newest is not None and newest.value != used:
+            if self._is_fresh(newest):
+                return newest  # another hook of this process has just obtained it
+            used = newest.value
+        return (yield from self._get(refresh_call(self._login_path, used)))
 
     def refresh(self, token: Token) -> Generator[Request, Response, Token]:
         """Exchange a token. A failure leaves the old one in use to its end; a login is due then.

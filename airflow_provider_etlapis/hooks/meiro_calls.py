@@ -85,7 +85,7 @@ class PagedList(Generic[T]):
     def page(self, offset: int = 0, seen: frozenset[int] = frozenset()) -> Call[Page[T]]:
         """Return the call for the rows from an offset on.
 
-        :param seen: what tells the pages above apart, to notice one that comes again.
+        :param seen: fingerprints of the pages above, to detect one that comes again.
         """
 
         def parse(response: Response) -> Page[T]:

@@ -1,4 +1,4 @@
-"""Starts and cancels the jobs of Meiro Integrations' workspaces, and looks for one whose start call got no answer."""
+"""Starts and cancels the jobs of Meiro Integrations' workspaces, and searches for one whose start was not answered."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class JobControl(WorkspaceLookup, JobRuns):
 
     @endpoint
     def find_started(self, spec: Mapping[str, Any], intent: Intent) -> Program[Search]:
-        """Look once for a job of the workspace that began after the call and that this user has started."""
+        """Search once for a job of the workspace that began after the call and that this user has started."""
         workspace_id = yield from self._workspace_id(spec)
         mark = Watermark.of(intent)
         caller = self._caller(mark.user_id)

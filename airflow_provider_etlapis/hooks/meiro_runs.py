@@ -48,15 +48,15 @@ LIST_REFUSALS = (PermissionDeniedError, NotFoundError, RequestRefusedError, Unre
 """By which a list may be refused to a user, or kept from it by something in between: others may still serve."""
 
 _LISTS = ("last_jobs", "workspace_jobs")
-_FIRST_REST = 60.0
-_LONGEST_REST = 900.0
+_FIRST_PAUSE = 60.0
+_LONGEST_PAUSE = 900.0
 
 
 class RefusedLists:
-    """Which lists are not asked at the moment, because they were refused.
+    """Which lists are left out at the moment, because they were refused.
 
-    One odd answer changes nothing. From the second one in a row on a list rests, each time twice as long, at most 15
-    minutes; then it is asked again, for as long as anybody waits.
+    One refusal changes nothing. From the second in a row, a list is left out for a while, each time twice as long and
+    at most 15 minutes; then it is requested again. No refusal is final.
 
     :param monotonic: clock; settable for tests.
     """
@@ -64,20 +64,20 @@ class RefusedLists:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._refusals: dict[str, int] = {}
-        self._rests_until: dict[str, float] = {}
+        self._left_out_until: dict[str, float] = {}
 
-    def is_resting(self, name: str) -> bool:
-        """Say whether a list is not to be asked now."""
-        return self._monotonic() < self._rests_until.get(name, float("-inf"))
+    def is_left_out(self, name: str) -> bool:
+        """Return whether a list is not to be requested now."""
+        return self._monotonic() < self._left_out_until.get(name, float("-inf"))
 
     def note_refusal(self, name: str) -> float:
-        """Note that a list was refused; return for how many seconds it rests."""
+        """Note that a list was refused; return for how many seconds it is left out."""
         count = self._refusals[name] = self._refusals.get(name, 0) + 1
         if count < 2:
             return 0.0
-        rest = min(_FIRST_REST * 2.0 ** min(count - 2, 10), _LONGEST_REST)
-        self._rests_until[name] = self._monotonic() + rest
-        return rest
+        seconds = min(_FIRST_PAUSE * 2.0 ** min(count - 2, 10), _LONGEST_PAUSE)
+        self._left_out_until[name] = self._monotonic() + seconds
+        return seconds
 
     def note_answer(self, name: str) -> None:
         """Note that a list was answered."""
@@ -153,7 +153,7 @@ class JobRuns(JobEndpoints):
     @property
     def reads_in_bulk(self) -> bool:
         """Whether a list serves this connection now: either may be refused to its user."""
-        return not all(map(self._refused.is_resting, _LISTS))
+        return not all(map(self._refused.is_left_out, _LISTS))
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
@@ -165,21 +165,21 @@ class JobRuns(JobEndpoints):
         found: dict[str, RemoteRun] = {}
         for name, read in zip(_LISTS, (self._from_last_jobs, self._from_all_jobs), strict=True):
             missing = {run_id: ref for run_id, ref in wanted.items() if run_id not in found}
-            if not missing or self._refused.is_resting(name):
+            if not missing or self._refused.is_left_out(name):
                 continue
             try:
                 is_answered = yield from read(missing, found)
             except LIST_REFUSALS as error:
-                rest = self._refused.note_refusal(name)
-                again = f"asking for it again after {rest:.0f} s" if rest else "asking for it again at the next poll"
-                self.log.warning("The list %s was refused; polling without it, %s: %s", name, again, error)
+                seconds = self._refused.note_refusal(name)
+                until = f"the next {seconds:.0f} s" if seconds else "this poll"
+                self.log.warning("The list %s was refused; going on without it for %s: %s", name, until, error)
             else:
                 if is_answered:
                     self._refused.note_answer(name)
         return found
 
     def _from_last_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[bool]:
-        """Read the last jobs of the workspaces of which one job is wanted; say whether anything was asked."""
+        """Read the last jobs of the workspaces of which one job is wanted; return whether a list was read."""
         jobs_of: dict[str, int] = {}
         for ref in wanted.values():
             jobs_of[ref.ids["workspace_id"]] = jobs_of.get(ref.ids["workspace_id"], 0) + 1
@@ -190,7 +190,7 @@ class JobRuns(JobEndpoints):
         return bool(alone)
 
     def _from_all_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[bool]:
-        """Read the project's jobs, newest first, down to the oldest wanted one; say whether anything was asked."""
+        """Read the project's jobs, newest first, down to the oldest wanted one; return whether one was read."""
         oldest = min(int(ref.ids["job_id"]) for ref in wanted.values())
         call: Call[Page[WorkspaceJob]] | None = self.list_jobs.first(include_deleted_workspaces_jobs=True)
         for read in range(_MOST_PAGES):

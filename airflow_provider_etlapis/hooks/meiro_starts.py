@@ -30,8 +30,8 @@ START_PROOF = StartProof(
 class Caller:
     """Whose jobs are ours.
 
-    No call of the API says who the caller is. The connection's ``user_id`` does, which a person has typed; a job that
-    this credential has started, which shows its user, confirms or corrects it.
+    No call of the API returns who the caller is. The connection's ``user_id`` does, which a person has typed; a job
+    that this credential has started shows its user, and so confirms or corrects it.
 
     :param user_id: ``None`` if it is not known at all.
     :param is_confirmed: whether a job of ours has shown it.
@@ -41,7 +41,7 @@ class Caller:
     is_confirmed: bool
 
     def has_started(self, job: WorkspaceJob) -> bool | None:
-        """Say whether this user has started a job; ``None`` if that cannot be told."""
+        """Return whether this user has started a job; ``None`` if that cannot be determined."""
         starter = job.get("user_id")
         if self.user_id is None or starter is None:
             return None
@@ -92,10 +92,10 @@ class Watermark:
     def began_after(
         self, job: WorkspaceJob, created: datetime | None, call_at: float, clock_ahead: float | None
     ) -> bool | None:
-        """Say whether a job began after the call; ``None`` if that cannot be told.
+        """Return whether a job began after the call; ``None`` if that cannot be determined.
 
-        Its time is asked only where there is no id to compare: it is in whole seconds, and its zone is the
-        connection's word.
+        Its time is used only where there is no id to compare: it is in whole seconds, and its zone is a setting of the
+        connection.
         """
         if self.newest_job_id is not None:
             return job["id"] > self.newest_job_id

@@ -1,7 +1,7 @@
 """Base of operators that act on a vendor's side without following a run of their own: copy, cancel, stop, read.
 
 An action is made of steps. Each step is done once and recorded, so that a retry goes on where the try before it has
-stopped. What must not be relaxed: a step that must not be done twice and whose answer was lost is settled by looking at
+stopped. What must not be relaxed: a step that must not be done twice and whose answer was lost is settled by checking
 the vendor's side, or fails the task.
 """
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAUSES = (0.0, 1.0, 2.0, 4.0)
-"""Seconds between looks at what became of a step whose answer was lost; after these, the last one plus one again."""
+"""Seconds before each check of a step whose answer was lost; then 5 again and again."""
 
 
 class ActionIncompleteError(PermanentError):
@@ -49,7 +49,7 @@ class ActionIncompleteError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Finding(Generic[T]):
-    """What one look at the vendor's side shows about a step whose answer was lost.
+    """What one check of the vendor's side shows about a step whose answer was lost.
 
     :param evidence: ``FOUND`` (it is done), ``ABSENT`` (nothing shows it so far) or ``UNSURE``.
     :param words: what was found, for a message.
@@ -68,12 +68,12 @@ class ActionStep(Generic[T]):
     :param key: names the step in the state store.
     :param doing: what it does, for messages: ``"copying workspace 300"``.
     :param act: makes the request and returns its result as plain JSON.
-    :param done: says in a message what was done, by the result: ``"workspace 300 was copied to workspace 301"``.
+    :param done: returns what was done, for messages, by the result: ``"workspace 300 was copied to workspace 301"``.
     :param inputs: what the step is done with, as plain JSON, to notice that it changed between two tries.
     :param is_repeatable: whether doing it twice is as good as once; otherwise a lost answer has to be settled.
-    :param before: returns what the vendor's side shows before the request, as plain JSON, for ``look``.
-    :param look: says what became of a request without an answer; without it, that cannot be told.
-    :param if_lost: what a person has to check if it cannot be told.
+    :param before: returns what the vendor's side shows before the request, as plain JSON, for ``check_outcome``.
+    :param check_outcome: returns what became of a request without an answer; without it, that cannot be determined.
+    :param if_lost: what a person has to check if it cannot be determined.
     """
 
     key: str
@@ -83,7 +83,7 @@ class ActionStep(Generic[T]):
     inputs: Any = None
     is_repeatable: bool = False
     before: Callable[[], Any] = lambda: None
-    look: Callable[[StepRecord], Finding[T]] | None = None
+    check_outcome: Callable[[StepRecord], Finding[T]] | None = None
     if_lost: str = "Check on the vendor's side whether it was done; if it was not, clear this task."
 
 
@@ -104,7 +104,7 @@ class ActionSteps:
     def do(self, step: ActionStep[T]) -> T:
         """Do a step, unless an earlier try has done it, and return its result.
 
-        :raises StartLostError: if an answer was lost and it cannot be told whether the step is done.
+        :raises StartLostError: if an answer was lost and it cannot be determined whether the step is done.
         :raises StateStoreUnavailableError: if the task state store cannot be used.
         """
         self._doing = step.doing
@@ -117,11 +117,11 @@ class ActionSteps:
                 )
             return self._note(step, left.result)
         if left is not None:
-            self._log.warning("An earlier try was cut off while %s. Looking for what became of it", step.doing)
+            self._log.warning("An earlier try was cut off while %s. Checking what became of it", step.doing)
             finding = self._settled(step, left, None)
             if finding.evidence is Evidence.FOUND:
                 return self._keep(step, left, finding)
-        elif self._records.is_blind and not step.is_repeatable:
+        elif self._records.is_retry_without_store and not step.is_repeatable:
             self._log.warning(
                 "This retry cannot know whether an earlier try was cut off while %s: there is no task state store "
                 "(Airflow before 3.3). Doing it now",
@@ -144,12 +144,12 @@ class ActionSteps:
         if not self._done or isinstance(error, ActionIncompleteError):
             return error
         done = "; ".join(self._done)
-        is_lasting = isinstance(error, EtlApiError) and not error.retry_helps
-        if self._records.is_kept and not is_lasting:
+        is_permanent = isinstance(error, EtlApiError) and not error.retry_helps
+        if self._records.is_kept and not is_permanent:
             self._log.warning("Done so far: %s. A retry goes on from there", done)
             return error
         failed = f"{_sentence(self._doing)} failed" if self._doing else "What came after it failed"
-        why = "" if is_lasting else " A retry could not know of it and would do it again, so none is made."
+        why = "" if is_permanent else " A retry could not know of it and would do it again, so none is made."
         return ActionIncompleteError(
             f"{_sentence(done)}. {failed}: {str(error).rstrip('.')}. That is left to be done by hand.{why} "
             "Clearing this task does everything again."
@@ -183,17 +183,17 @@ class ActionSteps:
         raise AssertionError("the last round returns or raises")
 
     def _settled(self, step: ActionStep[T], record: StepRecord, error: EtlApiError | None) -> Finding[T]:
-        """Look until the step is seen done, or until its request can no longer take effect.
+        """Check until the step is seen done, or until its request can no longer take effect.
 
-        :raises StartLostError: if it cannot be told, and the step must not be done twice.
+        :raises StartLostError: if that cannot be determined, and the step must not be done twice.
         """
         until = record.acts_until if record.acts_until is not None else record.at + evidence.ACTS_AFTER_TIMEOUT
         finding: Finding[T] = Finding(Evidence.UNSURE, "the vendor's API does not show it")
-        if step.look is not None:
+        if step.check_outcome is not None:
             for pause in itertools.chain(_PAUSES, itertools.repeat(5.0)):
                 time.sleep(min(pause, max(0.1, until - time.time())))
                 asked_at = time.time()
-                finding = step.look(record)
+                finding = step.check_outcome(record)
                 if finding.evidence is not Evidence.ABSENT or asked_at >= until:
                     break
         if finding.evidence is Evidence.UNSURE and not step.is_repeatable:
@@ -221,7 +221,7 @@ class VendorActionOperator(UsesHook, BaseOperator):
     """Base of the operators that act and follow no run of their own.
 
     On Airflow 3.3 and later, a retry does only what the tries before it have not done; a clear does everything again.
-    Before 3.3 nothing can be kept between two tries: if a later step fails, the task fails for good and its error says
+    Before 3.3 nothing can be kept between two tries: if a later step fails, the task fails for good and its error names
     what was done and what is left to do by hand.
     """
 

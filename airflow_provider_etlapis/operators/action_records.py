@@ -14,7 +14,7 @@ from airflow_provider_etlapis.operators.memory import is_automatic_retry
 log = logging.getLogger(__name__)
 
 STORE_KEY = "action"
-"""Key that says that the whole action has ended; each step's is this, a dot and the step's own."""
+"""Key of the record that the whole action has ended; that of each step is this, a dot and its own name."""
 
 _PATIENCE = 15.0
 """Seconds for which the store is tried again before the task fails."""
@@ -73,7 +73,7 @@ class StepRecords:
         self._retries = retries
         self.is_kept = self._store is not None
         """Whether a retry will know what this try has done."""
-        self.is_blind = self._store is None and self._is_retry
+        self.is_retry_without_store = self._store is None and self._is_retry
         """Whether this is a retry that cannot know what an earlier try has done."""
 
     def begin(self, inputs: str, before: Any) -> StepRecord:
@@ -117,7 +117,7 @@ class StepRecords:
             return
         try:
             self._store.delete(f"{STORE_KEY}.{key}")
-        except Exception:  # the store is not ours; the next try looks at the vendor's side
+        except Exception:  # the store is not ours; the next try checks the vendor's side
             log.warning("The task state store could not be written", exc_info=True)
 
     def _read(self, key: str) -> Any:

@@ -217,8 +217,8 @@ class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
                 done=lambda made: f"workspace {made['source_workspace_id']} was copied to {made['workspace_id']}",
                 inputs={"workspace_id": source},
                 before=self.meiro.newest_workspace_id,
-                look=self._look_for_copy,
-                if_lost="Look in Meiro whether there is a copy; clear this task only if there is none.",
+                check_outcome=self._find_copy,
+                if_lost="Check in Meiro whether there is a copy; clear this task only if there is none.",
             )
         )
         if name is None:
@@ -242,8 +242,8 @@ class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
             raise VendorUnavailableError(f"The copy of workspace {source} was answered without its id")
         return {"workspace_id": copy["id"], "name": str(copy.get("name", "")), "source_workspace_id": source}
 
-    def _look_for_copy(self, record: StepRecord) -> Finding[dict[str, Any]]:
-        """Look for workspaces that are newer than the copy call; that one of them is its copy cannot be shown."""
+    def _find_copy(self, record: StepRecord) -> Finding[dict[str, Any]]:
+        """Return which workspaces are newer than the copy call; that one of them is its copy cannot be shown."""
         if record.before is None:
             return Finding(Evidence.UNSURE, "it is not known which workspaces were there before")
         newer = self.meiro.workspaces_above(record.before)
@@ -254,5 +254,5 @@ class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
 
 
 def _is_given(value: Any) -> bool:
-    """Say whether an input is given: a template that renders to nothing gives an empty text."""
+    """Return whether an input is given: a template that renders to nothing gives an empty text."""
     return value is not None and not (isinstance(value, str) and not value.strip())

@@ -90,7 +90,7 @@ class WebRobotStopTaskOperator(UsesWebRobot, VendorActionOperator):
                 ),
                 inputs=ids,
                 is_repeatable=True,
-                look=self._look_at_task,
+                check_outcome=self._read_task,
             )
         )
 
@@ -105,8 +105,8 @@ class WebRobotStopTaskOperator(UsesWebRobot, VendorActionOperator):
         self.log.info("Asked to stop task %s of job %s", self.webrobot_task_id, self.job_id)
         return True
 
-    def _look_at_task(self, record: StepRecord) -> Finding[bool]:
-        """Look whether the task still runs after a stop request without an answer."""
+    def _read_task(self, record: StepRecord) -> Finding[bool]:
+        """Return whether the task has stopped after a stop request without an answer."""
         run = self.look_at(self.hook_class().task_ref(self.project_id, self.job_id, self.webrobot_task_id))
         shown = f"Task {self.webrobot_task_id} of job {self.job_id} is {run.vendor_status}"
         if run.state.is_terminal:

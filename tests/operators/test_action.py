@@ -76,7 +76,7 @@ class TwoSteps(VendorActionOperator):
                 done=lambda made: f"{made!r} was made",
                 inputs={"kind": self.kind},
                 before=lambda: {"seen": len(world.asked)},
-                look=world.look if world.can_look else None,
+                check_outcome=world.look if world.can_look else None,
                 if_lost="Look for it.",
             )
         )

@@ -176,7 +176,7 @@ def test_a_retry_of_a_try_that_was_cut_off_in_the_copy_call_does_not_copy_again(
     assert meiro.ledger.count("clone") == 1
 
 
-def test_where_workspaces_cannot_be_listed_a_lost_copy_cannot_be_told(meiro: MeiroSandbox) -> None:
+def test_where_workspaces_cannot_be_listed_a_lost_copy_fails_the_task(meiro: MeiroSandbox) -> None:
     meiro.inject(Fault("workspaces", status=403, times=None))
     assert copying().run()["workspace_id"] == 103
 

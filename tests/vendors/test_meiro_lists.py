@@ -82,7 +82,7 @@ def test_one_odd_answer_switches_no_list_off(meiro: MeiroSandbox, hook: MeiroHoo
 
 
 @pytest.mark.parametrize("answer", PROXY)
-def test_lists_refused_twice_rest_for_a_minute_and_are_asked_again(
+def test_lists_refused_twice_are_left_out_for_a_minute_and_asked_again(
     meiro: MeiroSandbox, hook: MeiroHook, ticks: Ticks, answer: str
 ) -> None:
     refs = many(meiro)
@@ -94,7 +94,7 @@ def test_lists_refused_twice_rest_for_a_minute_and_are_asked_again(
     asked = len(listed(meiro))
     assert not hook.reads_in_bulk
     assert hook.read_runs(refs) == {}
-    assert len(listed(meiro)) == asked, "while they rest, they are not asked"
+    assert len(listed(meiro)) == asked, "while they are left out, they are not asked"
 
     ticks.at += 61.0
     assert hook.reads_in_bulk
@@ -131,7 +131,7 @@ def test_a_good_answer_between_two_odd_ones_forgets_the_first(
         hook.read_runs(refs)
 
     assert hook.reads_in_bulk
-    assert not hook._refused.is_resting("last_jobs")
+    assert not hook._refused.is_left_out("last_jobs")
 
 
 def test_a_server_fault_of_a_list_is_no_refusal(meiro: MeiroSandbox, hook: MeiroHook) -> None:
@@ -147,7 +147,7 @@ def test_a_server_fault_of_a_list_is_no_refusal(meiro: MeiroSandbox, hook: Meiro
 async def test_a_hundred_waits_are_read_by_lists_again_after_a_proxy_refused_these(
     etlapis_sandbox: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meiro_runs, "_FIRST_REST", 0.5)
+    monkeypatch.setattr(meiro_runs, "_FIRST_PAUSE", 0.5)
     meiro: MeiroSandbox = etlapis_sandbox.meiro(conn_id="meiro_default")  # type: ignore[attr-defined]  # any vendor
     connection = meiro.connection()
     connection["extra"] = {**connection["extra"], "retries": 0, "requests_per_minute": 60_000}

@@ -11,9 +11,12 @@ import pytest
 from airflow_provider_etlapis.exceptions import ConnectionSettingsError, CredentialsRejectedError, EtlApiError
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
 from airflow_provider_etlapis.hooks.meiro_auth import MeiroAuth
+from airflow_provider_etlapis.operators.meiro import MeiroRunWorkspaceOperator
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.faults import Fault
+from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
+from tests.support.rehearsal import Rehearsal
 from tests.vendors.meiro_stage import (  # noqa: F401 fixtures
     Carry,
     given_carry,
@@ -179,6 +182,30 @@ def test_a_ready_token_is_renewed_from_the_newest_again_and_again(
     assert meiro.ledger.logins == 0
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+def test_a_wait_that_outlives_a_ready_token_many_times_comes_to_its_end(
+    etlapis_sandbox: Any, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    """In real time: a token of this server lives a second, and can be exchanged for half a second more."""
+    meiro: MeiroSandbox = etlapis_sandbox.meiro(
+        conn_id="meiro_default", token_life=1.0, credentials_login=False, refresh_ends_old=True
+    )
+    connection = meiro.connection()
+    connection["extra"] = {**connection["extra"], "retries": 0, "requests_per_minute": 60_000}
+    monkeypatch.setenv("AIRFLOW_CONN_MEIRO_DEFAULT", json.dumps(connection))
+    meiro.plan(Life(4.0))
+
+    manifest = Rehearsal(
+        lambda: MeiroRunWorkspaceOperator(
+            task_id="run", workspace_id=100, poll_interval=0.05, poll_failure_budget=1.0, deferrable=deferrable
+        )
+    ).run()
+
+    assert manifest["state"] == "succeeded"
+    assert meiro.ledger.count("refresh") >= 3
+    assert len(meiro.ledger.starts) == 1
+
+
 def test_a_second_early_end_of_a_ready_token_is_answered_by_the_newest(
     meiro: MeiroSandbox, connect: Connect, clock: Clock
 ) -> None:
@@ -249,6 +276,20 @@ def test_a_refresh_that_fails_ends_no_request_while_the_token_is_good(
     hook.get_workspace(100)
 
     assert meiro.ledger.count("refresh") == 3
+
+
+def test_a_token_that_ends_early_after_a_failed_refresh_is_exchanged_at_once(
+    meiro: MeiroSandbox, connect: Connect, clock: Clock
+) -> None:
+    hook = reading(connect({"access_token": meiro.issue_token()}, login="", password=""), clock)
+    clock.advance(9 * HOUR)
+    hook.get_workspace(100)
+    meiro.inject(Fault("refresh", status=503))
+    clock.advance(7 * HOUR)
+    hook.get_workspace(100)
+    meiro.tokens.lifetime = 6 * HOUR  # by our clock the token is still good
+
+    assert hook.get_workspace(100)["id"] == 100
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405])

@@ -143,7 +143,7 @@ def test_a_wrong_user_id_is_corrected_by_a_job_that_we_have_started_and_said_onc
     assert len([text for text in task_log.warnings() if "Set user_id to 200" in text]) == 1
 
 
-def test_two_newer_jobs_of_the_caller_cannot_be_told_apart(meiro: MeiroSandbox, hook: MeiroHook) -> None:
+def test_two_newer_jobs_of_the_caller_are_both_candidates_only(meiro: MeiroSandbox, hook: MeiroHook) -> None:
     first, second = by(meiro, USER), by(meiro, USER)
 
     assert search(hook, {"newest_job_id": 0}) == (Evidence.UNSURE, [second, first])
@@ -157,6 +157,16 @@ def test_of_two_newer_jobs_the_one_that_lives_is_named_and_not_taken(
     clock.advance(5.0)
 
     assert search(hook, {"newest_job_id": 0}) == (Evidence.UNSURE, [lives])
+
+
+def test_bad_ends_that_may_be_ours_do_not_keep_a_retry_from_starting(
+    meiro: MeiroSandbox, hook: MeiroHook, clock: Clock
+) -> None:
+    by(meiro, STRANGER, Life(1.0, outcome="error"))
+    by(meiro, STRANGER, Life(1.0, outcome="canceled"))
+    clock.advance(5.0)
+
+    assert search(hook, {"newest_job_id": 0}) == (Evidence.ABSENT, [])
 
 
 def test_without_a_user_id_newer_jobs_are_candidates_only(meiro: MeiroSandbox, connect: Connect) -> None:
@@ -352,7 +362,7 @@ def test_another_users_job_is_not_taken_when_our_start_never_arrived(
     with pytest.raises(StartLostError) as lost:
         task(deferrable).run()
 
-    assert theirs[0] in str(lost.value), "a person is told which job to look at"
+    assert theirs[0] in str(lost.value), "the message names the job to check"
     assert meiro.ledger.starts == []
 
 

@@ -15,7 +15,7 @@ from airflow_provider_etlapis.operators.meiro import MeiroRunWorkspaceOperator
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
 from airflow_provider_etlapis.sandbox.meiro_work import Workspace
-from airflow_provider_etlapis.sensors.meiro import MeiroWorkspaceSensor
+from airflow_provider_etlapis.sensors.meiro import MeiroWorkspaceJobSensor, MeiroWorkspaceSensor
 from tests.support.airflow_context import TaskLog, task_log  # noqa: F401 a fixture
 from tests.support.rehearsal import Rehearsal
 
@@ -140,6 +140,16 @@ def test_a_sensor_fails_on_a_bad_end_or_passes_it_over(meiro: MeiroSandbox, defe
     manifest = sensing(workspace_id=100, since=since, until="ended_well", deferrable=deferrable).run()
 
     assert manifest["run_id"] == good.id
+
+
+@pytest.mark.parametrize("wrong", ["", "trash", "9" * 5000, 10**5000, "\ud800", "1\0"], ids=range(6))
+def test_a_sensor_refuses_wrong_ids_in_words(meiro: MeiroSandbox, wrong: Any) -> None:
+    with pytest.raises(InvalidInputError, match="workspace_id must be a whole number"):
+        sensing(workspace_id=wrong, since=datetime.now(UTC)).run()
+    with pytest.raises(InvalidInputError, match="job_id must be a whole number"):
+        Rehearsal(lambda: MeiroWorkspaceJobSensor(task_id="sense", workspace_id=100, job_id=wrong)).run()
+
+    assert meiro.ledger.requests == []
 
 
 def test_a_sensor_wants_a_moment(meiro: MeiroSandbox) -> None:
