@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
-from airflow_provider_etlapis.exceptions import EtlApiError, RequestRefusedError, StartLostError, VendorUnavailableError
+from airflow_provider_etlapis.exceptions import (
+    EtlApiError,
+    PollingGaveUpError,
+    RemoteRunTimeoutError,
+    RequestRefusedError,
+    StartLostError,
+    VendorUnavailableError,
+)
 from airflow_provider_etlapis.operators import action_records
 from airflow_provider_etlapis.operators.action import (
     ActionIncompleteError,
@@ -20,8 +27,9 @@ from airflow_provider_etlapis.operators.action import (
 )
 from airflow_provider_etlapis.operators.action_records import StateStoreUnavailableError, StepRecord
 from airflow_provider_etlapis.runs.evidence import Evidence
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from tests.support.airflow_context import BrokenStateStore, FakeStateStore, TaskLog
-from tests.support.fake_vendor import CONN_ID, FakeHook
+from tests.support.fake_vendor import CONN_ID, FakeHook, FakeVendor
 from tests.support.rehearsal import Rehearsal
 
 Answer = Any
@@ -280,6 +288,40 @@ def test_a_step_that_may_be_repeated_is_repeated_by_the_retry(world: World) -> N
         task.run()
 
     assert task.retry().run()["named"] == "name 2"
+
+
+# -- waiting for a run --------------------------------------------------------------------------------------------
+
+
+def waiting(world: World, timeout: float | None = 1e-6) -> RemoteRun:
+    operator = TwoSteps(task_id="act", world=world)
+    return operator.wait_for_end(RunRef("fake", {"id": "run-1"}), 0.01, timeout, "It was asked to stop.")
+
+
+def test_an_end_that_is_seen_at_the_deadline_only_is_an_end(world: World, vendor: FakeVendor) -> None:
+    vendor.looks["run-1"] = [VendorUnavailableError("away"), RunState.CANCELLED]
+
+    assert waiting(world).state is RunState.CANCELLED
+
+
+def test_a_run_that_goes_on_at_the_deadline_is_a_timeout(world: World, vendor: FakeVendor) -> None:
+    vendor.looks["run-1"] = [RunState.RUNNING]
+
+    with pytest.raises(RemoteRunTimeoutError, match=r"It was asked to stop\. Run run-1 did not finish within timeout="):
+        waiting(world)
+
+
+def test_a_run_that_cannot_be_read_at_the_deadline_has_its_own_cause(world: World, vendor: FakeVendor) -> None:
+    vendor.looks["run-1"] = [VendorUnavailableError("away")]
+
+    with pytest.raises(PollingGaveUpError, match="could not be asked at the deadline: away"):
+        waiting(world)
+
+
+def test_without_a_limit_the_wait_goes_on_to_the_end(world: World, vendor: FakeVendor) -> None:
+    vendor.looks["run-1"] = [RunState.RUNNING, RequestRefusedError("odd"), RunState.RUNNING, RunState.SUCCEEDED]
+
+    assert waiting(world, None).state is RunState.SUCCEEDED
 
 
 # -- without a store (Airflow before 3.3) -------------------------------------------------------------------------

@@ -153,10 +153,13 @@ def test_cancelling_need_not_wait_or_not_for_ever(meiro: MeiroSandbox) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 425])
 @pytest.mark.parametrize("kind", ["status", "html"])
-def test_odd_answers_after_good_looks_are_waited_out(meiro: MeiroSandbox, status: int, kind: Any) -> None:
+@pytest.mark.parametrize("good_reads", [2, 3])
+def test_odd_answers_after_good_reads_are_waited_out(
+    meiro: MeiroSandbox, status: int, kind: Any, good_reads: int
+) -> None:
     meiro.cancel_seconds = 0.6
     job = meiro.seed_run(Life(60.0), flow="100")
-    meiro.inject(Fault("get", kind, status=status, skip=3, times=4))
+    meiro.inject(Fault("get", kind, status=status, skip=good_reads, times=4))
 
     assert cancelling(job.id).run()["vendor_status"] == "canceled"
 
