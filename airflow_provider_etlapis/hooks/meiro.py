@@ -27,8 +27,7 @@ from airflow_provider_etlapis.hooks.meiro_shapes import AuthOptions, Workspace, 
 from airflow_provider_etlapis.hooks.values import named
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, newest_first
 from airflow_provider_etlapis.wire.auth import Auth
-from airflow_provider_etlapis.wire.call import Call, Page, Response
-from airflow_provider_etlapis.wire.errors import WireError
+from airflow_provider_etlapis.wire.call import Call, Page
 
 
 class MeiroHook(JobControl):
@@ -79,15 +78,6 @@ class MeiroHook(JobControl):
         return MeiroAuth(
             self.address(values), path, values.login, values.password, ready_token, extras["secret_headers"]
         )
-
-    @staticmethod
-    def is_own_error(response: Response) -> bool:
-        """Say whether an error answer is the vendor's: ``{"message": str}``, as its other products have it (c)."""
-        try:
-            body = response.json()
-        except WireError:
-            return False
-        return isinstance(body, dict) and isinstance(body.get("message"), str) and bool(body["message"].strip())
 
     # Login: from the product's authentication page (b). The hook does all this by itself.
 

@@ -55,26 +55,34 @@ class JobControl(WorkspaceLookup, JobRuns):
         :raises RequestRefusedError: if the vendor refuses and the job goes on.
         :raises VendorUnavailableError: if the cancel got no answer, or one that is not the vendor's.
         """
-        ids = ref.ids["workspace_id"], ref.ids["job_id"]
-        job = yield from self.get_job.plan(*ids)
-        if not self.run_of(job, ref).state.is_terminal:
+        return (yield from self.cancel_seen.plan((yield from self._job_run(ref))))
+
+    @endpoint
+    def cancel_seen(self, run: RemoteRun) -> Program[CancelReport]:
+        """Cancel a job that was just read, unless it has ended; as :meth:`cancel_run`."""
+        ref = run.ref
+        if not run.state.is_terminal:
             try:
-                yield from self.cancel_job.plan(*ids)
+                yield from self.cancel_job.plan(ref.ids["workspace_id"], ref.ids["job_id"])
             except EtlApiError as error:
                 if not isinstance(error, RequestRefusedError | NotFoundError) and not _is_success(error.status):
                     raise
-                job = yield from self._read_after(error, ref, job)
-                if not self.run_of(job, ref).state.is_terminal:
-                    raise _not_cancelled(error, ref, job) from error
+                run = yield from self._read_after(error, run)
+                if not run.state.is_terminal:
+                    raise _not_cancelled(error, run) from error
             else:
                 return CancelReport(True, f"asked to cancel job {ref.run_id}. {self.capabilities.cancel_note}")
-        return CancelReport(False, f"job {ref.run_id} had ended already: {job['status']}")
+        return CancelReport(False, f"job {ref.run_id} had ended already: {run.vendor_status}")
 
-    def _read_after(self, error: EtlApiError, ref: RunRef, before: WorkspaceJob) -> Program[WorkspaceJob]:
+    def _job_run(self, ref: RunRef) -> Program[RemoteRun]:
+        """Read a job without the last line of its log."""
+        return self.run_of((yield from self.get_job.plan(ref.ids["workspace_id"], ref.ids["job_id"])), ref)
+
+    def _read_after(self, error: EtlApiError, before: RemoteRun) -> Program[RemoteRun]:
         try:
-            return (yield from self.get_job.plan(ref.ids["workspace_id"], ref.ids["job_id"]))
+            return (yield from self._job_run(before.ref))
         except EtlApiError:
-            raise _not_cancelled(error, ref, before) from error
+            raise _not_cancelled(error, before) from error
 
     # Start calls whose answer was lost
 
@@ -171,12 +179,12 @@ def _is_success(status: int | None) -> bool:
     return status is not None and 200 <= status < 300
 
 
-def _not_cancelled(error: EtlApiError, ref: RunRef, job: WorkspaceJob) -> EtlApiError:
+def _not_cancelled(error: EtlApiError, run: RemoteRun) -> EtlApiError:
     """Return the error of a cancel that was not acknowledged while the job goes on."""
     if not error.may_have_acted:
         return error
     made = VendorUnavailableError(
-        f"The cancel request for job {ref.run_id}, which is {job['status']}, was not acknowledged: {error}",
+        f"The cancel request for job {run.ref.run_id}, which is {run.vendor_status}, was not acknowledged: {error}",
         may_have_acted=False,
         status=error.status,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -15,114 +13,18 @@ from airflow_provider_etlapis.exceptions import (
     RemoteRunTimeoutError,
     RequestRefusedError,
     StartLostError,
-    TaskStateUnavailableError,
     VendorUnavailableError,
 )
-from airflow_provider_etlapis.operators import action_records
-from airflow_provider_etlapis.operators.action import (
-    ActionIncompleteError,
-    ActionStep,
-    ActionSteps,
-    Finding,
-    VendorActionOperator,
-)
-from airflow_provider_etlapis.operators.action_records import StepRecord
-from airflow_provider_etlapis.runs.evidence import Evidence
+from airflow_provider_etlapis.operators.action import ActionIncompleteError
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from tests.support.airflow_context import BrokenStateStore, FakeStateStore, TaskLog
-from tests.support.fake_vendor import CONN_ID, FakeHook, FakeVendor
-from tests.support.rehearsal import Rehearsal
-
-Answer = Any
-
-
-@dataclass
-class World:
-    """What the vendor answers to the two steps of the action below, and what it was asked."""
-
-    make: list[Answer] = field(default_factory=list)
-    name: list[Answer] = field(default_factory=list)
-    findings: list[Finding[str]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    records: list[StepRecord] = field(default_factory=list)
-    can_look: bool = True
-
-    def answer(self, step: str) -> str:
-        self.asked.append(step)
-        answers = self.make if step == "make" else self.name
-        answer = answers.pop(0) if answers else f"{step} {self.asked.count(step)}"
-        if isinstance(answer, BaseException):
-            raise answer
-        return str(answer)
-
-    def look(self, record: StepRecord) -> Finding[str]:
-        self.records.append(record)
-        return self.findings.pop(0) if len(self.findings) > 1 else self.findings[0]
-
-
-class TwoSteps(VendorActionOperator):
-    """Makes something, which must not be done twice, and names it, which may."""
-
-    conn_id_field = "fake_conn_id"
-
-    def __init__(self, *, world: World, kind: str = "plain", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.fake_conn_id = CONN_ID
-        self.world = world
-        self.kind = kind
-
-    @classmethod
-    def hook_class(cls) -> type[FakeHook]:
-        return FakeHook
-
-    def act(self, steps: ActionSteps) -> dict[str, str]:
-        world = self.world
-        made = steps.do(
-            ActionStep(
-                key="make",
-                doing="making a thing",
-                act=lambda: world.answer("make"),
-                done=lambda made: f"{made!r} was made",
-                inputs={"kind": self.kind},
-                before=lambda: {"seen": len(world.asked)},
-                check_outcome=world.look if world.can_look else None,
-                if_lost="Look for it.",
-            )
-        )
-        named = steps.do(
-            ActionStep(
-                key="name",
-                doing="naming it",
-                act=lambda: world.answer("name"),
-                done=lambda named: f"it was named {named!r}",
-                is_repeatable=True,
-            )
-        )
-        return {"made": made, "named": named}
+from tests.operators.action_kit import ABSENT, FOUND, UNSURE, TwoSteps, World, acting, lost, unsent
+from tests.support.airflow_context import TaskLog
+from tests.support.fake_vendor import FakeVendor
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def acting(world: World, *, retries: int = 3, **arguments: Any) -> Rehearsal:
-    return Rehearsal(lambda: TwoSteps(task_id="act", world=world, retries=retries), **arguments)
-
-
-def lost(seconds: float = 0.0) -> VendorUnavailableError:
-    error = VendorUnavailableError("no answer", may_have_acted=True)
-    error.acts_for = seconds
-    return error
-
-
-def unsent() -> VendorUnavailableError:
-    return VendorUnavailableError("connection refused", may_have_acted=False)
-
-
-FOUND = Finding(Evidence.FOUND, "it is there", "found")
-ABSENT: Finding[str] = Finding(Evidence.ABSENT, "it is not there")
-UNSURE: Finding[str] = Finding(Evidence.UNSURE, "something like it is there")
 
 
 # -- once ---------------------------------------------------------------------------------------------------------
@@ -356,101 +258,6 @@ def test_without_a_store_a_failure_before_anything_was_done_is_retried(world: Wo
 
     assert task.retry().run()["made"] == "make 2"
     assert any("cannot know whether an earlier try was cut off" in text for text in task_log.warnings())
-
-
-# -- a store that fails -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(action_records, "_PATIENCE", 0.3)
-
-
-class Store(FakeStateStore):
-    """A store that a test breaks for a number of requests."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.broken_reads = 0
-        self.broken_writes: Callable[[str, Any], bool] = lambda key, value: False
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if self.broken_reads > 0:
-            self.broken_reads -= 1
-            raise ConnectionError("no state store now")
-        return super().get(key, default)
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        if self.broken_writes(key, value):
-            raise ConnectionError("no state store now")
-        super().set(key, value, retention=retention)
-
-
-@pytest.mark.usefixtures("_hurry")
-def test_a_store_that_a_retry_cannot_read_is_not_an_empty_one(world: World) -> None:
-    store = Store()
-    world.name = [unsent()]
-    task = acting(world, store=store)
-    with pytest.raises(VendorUnavailableError):
-        task.run()
-    store.broken_reads = 1_000_000
-
-    with pytest.raises(TaskStateUnavailableError, match="unknown what an earlier try has done") as failure:
-        task.retry().run()
-    assert failure.value.retry_helps
-    assert world.asked == ["make", "name"], "nothing was sent"
-
-    store.broken_reads = 0
-    assert task.retry().run() == {"made": "make 1", "named": "name 2"}
-
-
-def test_a_store_that_is_away_for_a_moment_is_read_again(world: World) -> None:
-    store = Store()
-    world.name = [unsent()]
-    task = acting(world, store=store)
-    with pytest.raises(VendorUnavailableError):
-        task.run()
-    store.broken_reads = 3
-
-    assert task.retry().run() == {"made": "make 1", "named": "name 2"}
-
-
-@pytest.mark.usefixtures("_hurry")
-def test_nothing_that_must_not_be_repeated_is_sent_before_it_is_noted(world: World) -> None:
-    with pytest.raises(TaskStateUnavailableError, match="Nothing was sent"):
-        acting(world, store=BrokenStateStore()).run()
-
-    assert world.asked == []
-
-
-@pytest.mark.usefixtures("_hurry")
-def test_a_result_that_could_not_be_noted_makes_a_later_failure_final(world: World) -> None:
-    store = Store()
-    store.broken_writes = lambda key, value: bool(value.get("is_done"))
-    world.name = [unsent()]
-
-    with pytest.raises(ActionIncompleteError, match="'make 1' was made"):
-        acting(world, store=store).run()
-
-
-def test_a_record_that_cannot_be_understood_is_not_passed_over(world: World) -> None:
-    store = Store()
-    task = acting(world, store=store)
-    task.run()
-    store.set("action.make", ["from", "another", "release"])
-
-    with pytest.raises(TaskStateUnavailableError, match="cannot be understood"):
-        task.retry().run()
-
-
-def test_records_hold_plain_json_under_a_key_for_each_step(world: World) -> None:
-    task = acting(world)
-    task.run()
-
-    assert task.store is not None
-    assert sorted(task.store.texts) == ["action", "action.make", "action.name"]
-    kept = task.store.get("action.make")
-    assert (kept["is_done"], kept["result"], kept["max_tries"]) == (True, "make 1", 3)
 
 
 def test_an_error_with_nothing_done_is_raised_as_it_is(world: World) -> None:

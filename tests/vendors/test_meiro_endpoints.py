@@ -250,15 +250,16 @@ def test_a_start_is_never_repeated_by_the_wire(stocked: MeiroSandbox, connect: C
         ('{"message": "Not found"}', True),
         ('{"message": "Not found", "code": 7}', True),
         ('{"message": ""}', False),
-        ('{"message": ["Not found"]}', False),
-        ('{"error": "Not found"}', False),
+        ('{"message": {"text": "Not found"}}', False),
         ('["message"]', False),
         ("default backend - 404", False),
         ("<html>404</html>", False),
         ("", False),
     ],
 )
-def test_the_vendors_own_error_has_a_message(meiro: MeiroSandbox, hook: MeiroHook, body: str, is_own: bool) -> None:
+def test_the_vendors_own_error_says_what_is_wrong(
+    meiro: MeiroSandbox, hook: MeiroHook, body: str, is_own: bool
+) -> None:
     meiro.inject(Fault("get_workspace", "status", status=404, body=body))
 
     with pytest.raises(NotFoundError if is_own else UnrecognizedAnswerError) as failure:
