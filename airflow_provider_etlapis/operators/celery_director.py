@@ -12,7 +12,8 @@ from airflow_provider_etlapis.hooks.celery_director_inputs import (
     payload_object,
     workflow_id_text,
 )
-from airflow_provider_etlapis.operators.base import RemoteRunOperator, one_of
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.inputs import true_or_false
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
@@ -29,7 +30,7 @@ class _CeleryDirectorOperator(RemoteRunOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("wait_for_all_tasks", wait_for_all_tasks, (True, False))
+        true_or_false(wait_for_all_tasks=wait_for_all_tasks)
         self.wait_for_all_tasks = wait_for_all_tasks
         self.celery_director_conn_id = celery_director_conn_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.operators.base import one_of
+from airflow_provider_etlapis.operators.inputs import true_or_false
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CeleryDirectorWorkflowSensor(RemoteRunSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        one_of("wait_for_all_tasks", wait_for_all_tasks, (True, False))
+        true_or_false(wait_for_all_tasks=wait_for_all_tasks)
         self.workflow_id = workflow_id
         self.wait_for_all_tasks = wait_for_all_tasks
         self.celery_director_conn_id = celery_director_conn_id
