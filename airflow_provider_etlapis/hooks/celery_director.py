@@ -7,14 +7,20 @@ Source: the project's API page, and what 0.9.0 and 0.10.0 servers were seen to d
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_etlapis.connection_forms import CELERY_DIRECTOR
-from airflow_provider_etlapis.exceptions import EtlApiError, VendorUnavailableError
+from airflow_provider_etlapis.exceptions import EtlApiError, NotFoundError, VendorUnavailableError
 from airflow_provider_etlapis.hooks.base import CancelReport
 from airflow_provider_etlapis.hooks.celery_director_answers import VENDOR, Workflow, waits_for_all_tasks
 from airflow_provider_etlapis.hooks.celery_director_inputs import workflow_id_text
-from airflow_provider_etlapis.hooks.celery_director_lists import LARGEST_PAGE, SMALLEST_PAGE, ListReading
+from airflow_provider_etlapis.hooks.celery_director_lists import (
+    LARGEST_PAGE,
+    SMALLEST_PAGE,
+    ListChoice,
+    ListReading,
+)
 from airflow_provider_etlapis.hooks.celery_director_start import CeleryDirectorStart
 from airflow_provider_etlapis.hooks.celery_director_times import surely_before
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
@@ -24,7 +30,8 @@ from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
 
 _MOST_PAGES = 20
 """Pages of 1,000 runs in which the runs of one definition are looked for."""
-_ENDS_IN_LIST = frozenset({"success", "error"})
+_FEW = 10
+"""Runs that one look reads by id itself."""
 
 
 class CeleryDirectorHook(CeleryDirectorStart):
@@ -90,12 +97,23 @@ class CeleryDirectorHook(CeleryDirectorStart):
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
         """Return the runs that the newest pages of the list show, as far down as that is cheaper than reads by id.
 
-        How deep they lie and how long the answers are is learned from one look to the next.
+        How deep they lie and how long the answers are is learned from one look to the next. A few that are cheaper by
+        id are read so here; of more, each is left to a read of its own.
         """
         wanted = {ref.run_id: ref for ref in refs}
         choice = self._worth.choose(wanted)
-        if not choice.run_ids:
-            return {}
+        found = (yield from self._listed_runs(wanted, choice)) if choice.run_ids else {}
+        self._shown = dict(found)
+        # Whether all tasks of an ended run have ended is not on the list.
+        unclear = [run_id for run_id, run in found.items() if run.state.is_terminal and waits_for_all_tasks(run.ref)]
+        by_id = [*unclear, *(run_id for run_id in wanted if run_id not in choice.run_ids)]
+        for run_id in unclear:
+            del found[run_id]
+        if len(by_id) <= _FEW:
+            yield from self._read_by_id([wanted[run_id] for run_id in by_id], found)
+        return found
+
+    def _listed_runs(self, wanted: Mapping[str, RunRef], choice: ListChoice) -> Program[dict[str, RemoteRun]]:
         missing = set(choice.run_ids)
         oldest = min(wanted[run_id].since or 0.0 for run_id in missing)
         reading, found = ListReading(choice.per_page), dict[str, RemoteRun]()
@@ -104,15 +122,32 @@ class CeleryDirectorHook(CeleryDirectorStart):
             for row in reading.take(rows):
                 if (ref := wanted.get(row["id"])) is not None:
                     missing.discard(row["id"])
-                    # Whether all its tasks have ended is not on the list.
-                    if not (row["status"] in _ENDS_IN_LIST and waits_for_all_tasks(ref)):
-                        found[row["id"]] = self._as_shown(row, ref)
+                    found[row["id"]] = self._as_shown(row, ref)
             is_deep = bool(rows) and surely_before(rows[-1]["created"], oldest, self.clock_ahead)
             if is_deep or choice.per_page > self._worth.rows_for(missing):
                 break
         self._worth.note_list(choice.run_ids, reading)
-        self._shown = found
         return found
+
+    def _read_by_id(self, refs: Collection[RunRef], found: dict[str, RemoteRun]) -> Program[None]:
+        """Add runs to those found on the list, alike: without their steps.
+
+        A read that fails is that run's alone; if nothing at all can be read, it is the connection's.
+        """
+        failure: EtlApiError | None = None
+        for ref in refs:
+            try:
+                run = yield from self.read_run.plan(ref)
+            except NotFoundError:
+                continue
+            except EtlApiError as error:
+                failure = error
+                if error.status is None:
+                    break  # nobody answers: the others would fare no better
+            else:
+                found[ref.run_id] = replace(run, steps=())
+        if failure is not None and not found:
+            raise failure
 
     def _as_shown(self, row: Workflow, ref: RunRef) -> RemoteRun:
         """Return the run of a row; the same object as at the last look, if nothing has changed."""
@@ -209,5 +244,6 @@ class CeleryDirectorHook(CeleryDirectorStart):
                 raise
             failure = f": {error}"
         if workflow["status"] != "canceled":
-            return CancelReport(False, f"run {ref.run_id} was not canceled, it is {workflow['status']}{failure}")
+            note = f"run {ref.run_id} was not canceled and may go on; it is {workflow['status']}{failure}"
+            return CancelReport(False, note)
         return CancelReport(True, f"asked to cancel run {ref.run_id}. {self.capabilities.cancel_note}")
