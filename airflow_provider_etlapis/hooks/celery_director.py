@@ -25,7 +25,7 @@ from airflow_provider_etlapis.hooks.celery_director_start import CeleryDirectorS
 from airflow_provider_etlapis.hooks.celery_director_times import surely_before
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.values import named
-from airflow_provider_etlapis.runs.evidence import ACTS_AFTER_CLOSE, CLOCK_SKEW
+from airflow_provider_etlapis.runs import evidence
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
 
 _MOST_PAGES = 20
@@ -194,7 +194,7 @@ class CeleryDirectorHook(CeleryDirectorStart):
 
     def _is_before(self, row: Workflow, since: float) -> bool:
         created = self._zone.moment(row["created"])
-        return created is not None and created.timestamp() < since - CLOCK_SKEW
+        return created is not None and created.timestamp() < since - evidence.CLOCK_SKEW
 
     def _learn_zone(self, rows: list[Workflow], asked_at: float) -> None:
         """Learn the zone of the server's times from runs that have come since the last look."""
@@ -240,7 +240,7 @@ class CeleryDirectorHook(CeleryDirectorStart):
                 workflow = yield from self.get_workflow.plan(ref.run_id)
             except EtlApiError:
                 raise error from None
-            if workflow["status"] != "canceled" and (error.status is None or error.acts_for > ACTS_AFTER_CLOSE):
+            if workflow["status"] != "canceled" and (error.status is None or error.acts_for > evidence.ACTS_AFTER_CLOSE):
                 raise
             failure = f": {error}"
         if workflow["status"] != "canceled":
