@@ -230,20 +230,21 @@ class CeleryDirectorHook(CeleryDirectorStart):
         workflow = yield from self.get_workflow.plan(ref.run_id)
         if self._run_of(workflow, ref).state.is_terminal:
             return CancelReport(False, f"run {ref.run_id} had ended already: {workflow['status']}")
-        failure = ""
+        failure: EtlApiError | None = None
         try:
             workflow = yield from self.cancel_workflow.plan(ref.run_id)
         except VendorUnavailableError as error:
             if not error.may_have_acted:
                 raise
+            failure = error
+        if failure is not None or workflow["status"] != "canceled":
             try:
                 workflow = yield from self.get_workflow.plan(ref.run_id)
-            except EtlApiError:
-                raise error from None
-            if workflow["status"] != "canceled" and (error.status is None or error.acts_for > evidence.ACTS_AFTER_CLOSE):
-                raise
-            failure = f": {error}"
+            except EtlApiError as error:
+                raise failure or error from None
         if workflow["status"] != "canceled":
-            note = f"run {ref.run_id} was not canceled and may go on; it is {workflow['status']}{failure}"
-            return CancelReport(False, note)
+            if failure is not None and (failure.status is None or failure.acts_for > evidence.ACTS_AFTER_CLOSE):
+                raise failure  # it may still be carried out
+            note = f"run {ref.run_id} was not canceled and may go on; it is {workflow['status']}"
+            return CancelReport(False, f"{note}: {failure}" if failure else note)
         return CancelReport(True, f"asked to cancel run {ref.run_id}. {self.capabilities.cancel_note}")

@@ -120,7 +120,8 @@ def _plain(value: Any, place: str, depth: int) -> Any:
 
 
 def _no_json(place: str, what: str) -> InvalidInputError:
-    return InvalidInputError(f"payload must be plain JSON: {place} is {what}")
+    shortened = place if len(place) <= 200 else f"...{place[-200:]}"
+    return InvalidInputError(f"payload must be plain JSON: {shortened} is {what}")
 
 
 _INSTEAD = {

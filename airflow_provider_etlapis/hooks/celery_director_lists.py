@@ -47,7 +47,8 @@ class ListReading:
 
     Runs of one second have no order of their own (on MySQL they may change places between two requests), and new
     runs push the others down. So each page begins where the last second of the page before it began; what it
-    repeats is dropped.
+    repeats is dropped. It ends too early, and says so, where more than a quarter of a page is started between two
+    pages, again and again: an answer that something in between repeats looks like that.
 
     :param per_page: rows of a page; more only where more runs than that began in one second.
     :param skip: rows at the top to leave out.
