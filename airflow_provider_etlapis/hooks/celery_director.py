@@ -82,10 +82,15 @@ class CeleryDirectorHook(CeleryDirectorStart):
     def read_run(self, ref: RunRef) -> Program[RemoteRun]:
         """Return a run with its steps; from the list, without them, if the server cannot show it.
 
-        A task that returned bytes makes the detail of its run a server fault for ever.
+        A task that returned bytes makes the detail of its run a server fault for ever. That is tried again at each
+        look, but only once.
         """
+        is_fault_known = ref.run_id in self._positions
         try:
-            workflow = yield from self.get_workflow.plan(ref.run_id)
+            if is_fault_known:
+                workflow: Workflow = yield self._get(ref.run_id)
+            else:
+                workflow = yield from self.get_workflow.plan(ref.run_id)
         except VendorUnavailableError as error:
             listed = (yield from self._listed_row(ref)) if error.status == 500 else None
             if listed is None:

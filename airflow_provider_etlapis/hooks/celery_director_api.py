@@ -134,7 +134,9 @@ class CeleryDirectorApi(RemoteRunHook):
         :param workflow_id: UUID of the run.
         :raises NotFoundError: if the server does not know it.
         """
-        run_id = workflow_id_text(workflow_id)
+        return self._get(workflow_id_text(workflow_id), _SERVER_FAULT)
+
+    def _get(self, run_id: str, passing: frozenset[int] = frozenset()) -> Call[Workflow]:
         parse_run = workflow_with_id(run_id)
 
         def parse(response: Response) -> Workflow:
@@ -142,7 +144,7 @@ class CeleryDirectorApi(RemoteRunHook):
             self._worth.note_run(run_id, len(response.body))
             return workflow
 
-        return Call("GET", f"api/workflows/{segment(run_id)}", parse, passing=_SERVER_FAULT)
+        return Call("GET", f"api/workflows/{segment(run_id)}", parse, passing=passing)
 
     @endpoint
     def start_workflow(

@@ -42,6 +42,7 @@ _ROWS_BEFORE = 50
 _ROWS_WITH_PAYLOAD = 250
 """Rows of a page with payloads, whose size nobody knows."""
 _BUILD_FAILED = 500
+_MOST_POSITIONS = 1000
 _DEEPEST_PAGES = 200
 """Pages after which a run that the server cannot show by id is looked for no further down."""
 
@@ -277,6 +278,8 @@ class CeleryDirectorStart(CeleryDirectorApi):
                     return None
                 for row in reading.take(part):
                     if row["id"] == ref.run_id:
+                        if len(self._positions) >= _MOST_POSITIONS:
+                            self._positions.clear()
                         self._positions[ref.run_id] = reading.positions[ref.run_id]
                         return row
                 if ref.since is not None and part and surely_before(part[-1]["created"], ref.since, self.clock_ahead):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -167,16 +168,10 @@ def test_an_answer_about_another_run_says_nothing_about_this_one(
     server: CeleryDirectorSandbox, hook: CeleryDirectorHook
 ) -> None:
     run, other = server.seed_run(LONG), server.seed_run(ENDED, age=10)
-    server.inject(Fault("get", status=200, body=hook_json(hook, other.id)))
+    server.inject(Fault("get", status=200, body=json.dumps(hook.get_workflow(other.id))))
 
     with pytest.raises(VendorUnavailableError, match="another run"):
         hook.read_run(hook.ref(run.id))
-
-
-def hook_json(hook: CeleryDirectorHook, run_id: str) -> str:
-    import json
-
-    return json.dumps(hook.get_workflow(run_id))
 
 
 # A run that the server cannot show by id
@@ -209,6 +204,23 @@ def test_a_run_that_cannot_be_read_is_looked_for_where_it_lay_before(
 
     assert hook.read_run(ref).state is RunState.RUNNING
     assert (first, server.ledger.count("list") - first) == (3, 1)
+
+
+def test_the_fault_of_a_run_that_cannot_be_read_is_not_waited_out_at_each_look(
+    server: CeleryDirectorSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = server.connection(extra={"retries": 2})
+    monkeypatch.setenv("AIRFLOW_CONN_CELERY_DIRECTOR_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    run = server.seed_run(ENDED, flow="lab.BYTES", age=100)
+    asked = []
+    with CeleryDirectorHook() as hook:
+        for _ in range(3):
+            before = server.ledger.count("get")
+            hook.read_run(hook.ref(run.id))
+            asked.append(server.ledger.count("get") - before)
+
+    assert asked == [3, 1, 1]
 
 
 # Many runs: the list, or each by id
