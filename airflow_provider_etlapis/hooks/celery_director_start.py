@@ -111,8 +111,9 @@ class CeleryDirectorStart(CeleryDirectorApi):
             return  # then nothing more is known than that the start has failed
         if row is None or not missing:
             return
+        reason = str(error).rstrip(".")
         refused = RequestRefusedError(
-            f"{error}. The server has made run {row['id']} of {row['fullname']} and could not send it to a worker: it "
+            f"{reason}. The server has made run {row['id']} of {row['fullname']} and could not send it to a worker: it "
             f"lacks {_listed(missing)} of its definition, most often because a task is defined in no file of the "
             "server. That run stays pending for ever and does nothing; no other was started. Correct the definition "
             "or its tasks, restart the server, then clear this task."
@@ -169,7 +170,7 @@ class CeleryDirectorStart(CeleryDirectorApi):
             made_by = self._server_now()
             self._zone = self._zone.learned(marked[-1]["created"], intent.at + made_by - time.time(), made_by)
         candidates = []
-        for row in marked:
+        for row in reversed(marked):  # the first one first: a person's relaunch carries its comment too
             missing = yield from self._missing_tasks(row)
             if missing:
                 looked_for += f"; run {row['id']} lacks {_listed(missing)}, so it was probably never sent to a worker"

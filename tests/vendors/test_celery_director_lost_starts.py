@@ -69,6 +69,16 @@ def test_a_good_run_comes_before_one_that_ended_badly(server: CeleryDirectorSand
     assert found(hook.find_started(spec(), intent()))[0] == good.id
 
 
+@pytest.mark.parametrize("life", [ENDED, LONG])
+def test_our_own_run_comes_before_a_relaunch_of_it_by_a_person(
+    server: CeleryDirectorSandbox, hook: CeleryDirectorHook, life: Life
+) -> None:
+    ours = server.seed_run(life, age=60, request=OURS)
+    server.seed_run(LONG, request=OURS)
+
+    assert found(hook.find_started(spec(), intent()))[0] == ours.id
+
+
 def test_a_lost_start_is_found_on_the_first_page_without_reading_further(
     server: CeleryDirectorSandbox, hook: CeleryDirectorHook
 ) -> None:

@@ -12,6 +12,7 @@ from airflow_provider_etlapis.operators.celery_director import (
     CeleryDirectorRelaunchWorkflowOperator,
     CeleryDirectorRunWorkflowOperator,
 )
+from airflow_provider_etlapis.runs import evidence
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
@@ -86,6 +87,41 @@ def test_a_retry_without_a_state_store_finds_its_run_although_the_servers_times_
     server.plan(LONG)
     mine = task(keeps_state=False)
     mine.lose_process()
+
+    manifest = mine.retry().run(when_known=lambda: server.clock.advance(7200))
+
+    assert server.ledger.starts == [manifest["run_id"]]
+
+
+@pytest.mark.parametrize("status", [None, 504])
+def test_a_start_that_takes_effect_after_we_gave_up_is_found_and_not_made_twice(
+    server: CeleryDirectorSandbox, task: Make, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    for name in ("ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
+        monkeypatch.setattr(evidence, name, 3.0)
+    server.plan(SHORT)
+    server.inject(Fault("start", "apply_late", seconds=1.0, status=status))
+
+    manifest = task().run()
+
+    assert server.ledger.starts == [manifest["run_id"]]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"status": 404, "body": "default backend - 404"}, id="text"),
+        pytest.param({"kind": "html", "status": 404}, id="html"),
+        pytest.param({"status": 404, "body": '{"error": "Workflow x not found"}'}, id="own, once"),
+    ],
+)
+def test_one_404_at_a_retrys_look_back_starts_no_second_run(
+    server: CeleryDirectorSandbox, task: Make, fault: Any
+) -> None:
+    server.plan(LONG)
+    mine = task()
+    mine.lose_process()
+    server.inject(Fault("get", **fault))
 
     manifest = mine.retry().run(when_known=lambda: server.clock.advance(7200))
 
