@@ -124,6 +124,25 @@ def test_postgresql_timestamps_have_microseconds_and_the_sessions_offset(directo
     assert start()["created"] == "2026-11-22T21:00:00.245700+09:00"
 
 
+def test_mysql_timestamps_are_local_and_have_no_offset(director, clock, start):
+    director.database, director.utc_offset = "mysql", -5
+    clock.advance(0.7)
+
+    assert start()["created"] == "2026-11-22T07:00:00"
+
+
+def test_runs_of_one_second_change_places_between_two_lists_on_mysql(director, ask, clock):
+    director.database = "mysql"
+    older = director.seed_run(flow="lab.ETL", age=5).id
+    tied = {director.seed_run(flow="lab.ETL").id for _ in range(7)}
+
+    lists = [[row["id"] for row in ask("GET", "/api/workflows").json()] for _ in range(10)]
+
+    assert {each[-1] for each in lists} == {older}
+    assert {frozenset(each[:-1]) for each in lists} == {frozenset(tied)}
+    assert len({tuple(each) for each in lists}) > 1
+
+
 def test_postgresql_gives_tasks_in_any_order(director, ask, start):
     director.database = "postgresql"
     orders = {
