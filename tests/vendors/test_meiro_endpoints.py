@@ -257,9 +257,7 @@ def test_a_start_is_never_repeated_by_the_wire(stocked: MeiroSandbox, connect: C
         ("", False),
     ],
 )
-def test_the_vendors_own_error_says_what_is_wrong(
-    meiro: MeiroSandbox, hook: MeiroHook, body: str, is_own: bool
-) -> None:
+def test_the_vendors_own_error_says_what_it_is(meiro: MeiroSandbox, hook: MeiroHook, body: str, is_own: bool) -> None:
     meiro.inject(Fault("get_workspace", "status", status=404, body=body))
 
     with pytest.raises(NotFoundError if is_own else UnrecognizedAnswerError) as failure:
