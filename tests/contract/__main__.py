@@ -6,4 +6,4 @@ from tests.contract.claims import matrix
 from tests.contract.rows import ROWS
 
 if __name__ == "__main__":
-    print(matrix(ROWS))  # noqa: T201
+    print(matrix(ROWS))

@@ -1,7 +1,7 @@
 """Every vendor in both modes: the suite asks for fixtures and never for a vendor's name.
 
-A test marked ``@pytest.mark.claims("cancel")`` runs for the vendors that claim it, ``@pytest.mark.claims_not("cancel")``
-for the others.
+A test marked ``@pytest.mark.claims("cancel")`` runs for the vendors that claim that, one marked
+``@pytest.mark.claims_not("cancel")`` for the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_etlapis.exceptions import StartLostError
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.runs.model import RunRef
@@ -168,6 +170,36 @@ class Stage:
             before = len(self.sandbox.ledger.requests)
             ask(hook)
             return [record.operation for record in self.sandbox.ledger.requests[before:]]
+
+    def settle(self, task: Rehearsal, **moments: Any) -> Mapping[str, Any] | None:
+        """Run a task whose start call has taken effect, or will, and got no usable answer.
+
+        Never is there a second run. Where the first can be shown to be the task's own, it is followed; else the
+        error names it, and a person decides, without a retry.
+
+        :param moments: as for ``Rehearsal.run``.
+        :returns: the manifest, ``None`` where a person has to decide.
+        """
+        if self.row.can_show:
+            manifest: Mapping[str, Any] = task.run(**moments)
+            self.comes_to_one_run()
+            assert manifest["state"] == "succeeded"
+            assert self.is_of(manifest, self.sandbox.ledger.starts[0])
+            return manifest
+        with pytest.raises(StartLostError) as failure:
+            task.run(**moments)
+        self.comes_to_one_run()
+        assert isinstance(failure.value, AirflowFailException), "a retry would not know more"
+        if self.row.hook.capabilities.finds_lost_starts:
+            assert self.sandbox.ledger.starts[0].split("/")[-1] in str(failure.value), "the error names the candidate"
+        return None
+
+    def comes_to_one_run(self) -> None:
+        """Wait for a start that takes effect late; then there is one run."""
+        end = time.monotonic() + 5
+        while not self.sandbox.ledger.starts and time.monotonic() < end:
+            time.sleep(0.02)
+        assert len(self.sandbox.ledger.starts) == 1
 
     def strike(self, fault: Fault) -> Callable[[], None]:
         """Return what injects a fault when a task makes its run known: from then on, only looks are asked."""

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -44,6 +45,7 @@ class Rehearsal:
         first = make()
         self.ti = FakeTaskInstance(first.task_id, retries=first.retries or 0)
         self.store = (store or FakeStateStore()) if keeps_state else None
+        self.dag_run = SimpleNamespace(start_date=datetime.now(UTC))
         self.deferrals: list[TaskDeferred] = []
         self.trigger_arguments: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -86,6 +88,21 @@ class Rehearsal:
             self._when_known = end
             self._make().execute(self._context())
             raise AssertionError("the task did not get to know a run")
+
+    def lose_process_when(self, is_time: Callable[[], bool]) -> None:
+        """Play a try up to the request by which this has become true: its process is gone before an answer is read."""
+        transmit = SyncClient._transmit
+
+        def cut_off(client: SyncClient, request: Request) -> Response:
+            try:
+                return transmit(client, request)
+            finally:
+                if is_time():
+                    raise ProcessGoneError
+
+        with contextlib.suppress(ProcessGoneError), _hurried(), mock.patch.object(SyncClient, "_transmit", cut_off):
+            self._make().execute(self._context())
+            raise AssertionError("the process was not lost")
 
     def kill(self, *, state: str = "failed") -> None:
         """A person ends the task in the middle of its wait.
@@ -163,7 +180,7 @@ class Rehearsal:
     # How it is played
 
     def _context(self) -> Any:
-        return context_of(self.ti, self.store)
+        return context_of(self.ti, self.store, dag_run=self.dag_run)
 
     @contextlib.contextmanager
     def _dying_in_wait(self, operator: BaseOperator) -> Iterator[None]:
