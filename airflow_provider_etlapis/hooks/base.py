@@ -6,15 +6,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from airflow_provider_etlapis.exceptions import InvalidInputError, NotOfferedError
 from airflow_provider_etlapis.hooks.connected import ConnectedHook
-from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.hooks.endpoints import Program, checked_calls, endpoint
 from airflow_provider_etlapis.runs.evidence import Evidence, Search, StartProof
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.wire.call import Call
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class CancelReport:
     note: str
 
 
+def _refuse_repeatable_start(call: Call[Any]) -> None:
+    if call.is_repeatable and call.method not in READS:
+        raise RuntimeError(f"{call.describe()} starts a run, or is part of a start, and claims to be repeatable")
+
+
 class RemoteRunHook(ConnectedHook):
     """Base of the vendors' hooks.
 
@@ -36,7 +44,9 @@ class RemoteRunHook(ConnectedHook):
     document, and gives the run interface: start, state of one, state of many, cancel, log, lost start.
     """
 
-    start_proof: ClassVar[StartProof]
+    start_proof: ClassVar[StartProof] = StartProof(
+        "", "hidden", "hidden", "", "nowhere: this vendor cannot be searched"
+    )
     """What shows that a run is the one that an unanswered start call has made; the vendor's page says the same."""
 
     @classmethod
@@ -62,6 +72,14 @@ class RemoteRunHook(ConnectedHook):
         :param spec: what to start, as the vendor's operator made it; checked there.
         :param marker: text that recognises the run later, where the vendor can carry one.
         """
+
+    @endpoint
+    def start_once(self, spec: Mapping[str, Any], marker: str) -> Program[RemoteRun]:
+        """Start a run by :meth:`start_run`, and see that none of its requests is one that the wire may repeat.
+
+        :raises RuntimeError: if one claims to be; nothing was sent.
+        """
+        return (yield from checked_calls(self.start_run.plan(spec, marker), _refuse_repeatable_start))
 
     @endpoint
     @abstractmethod
@@ -182,6 +200,10 @@ class RemoteRunHook(ConnectedHook):
         return Search(
             Evidence.UNSURE, f"run {intent.marker!r}, which this vendor's API cannot be asked for", is_final=True
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a hook on the same connection: a DAG is copied with its operators, also once they have been used."""
+        return type(self)(self.conn_id)
 
     @property
     def reads_in_bulk(self) -> bool:

@@ -33,8 +33,10 @@ from airflow_provider_etlapis.hooks.dataworq_jobs import (
 )
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.values import moment_of_millis, named
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.auth import Auth, AuthFlow, HeaderAuth
 from airflow_provider_etlapis.wire.call import Call, Request, segment

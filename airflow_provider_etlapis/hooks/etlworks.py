@@ -35,8 +35,9 @@ from airflow_provider_etlapis.hooks.etlworks_answers import VENDOR, FlowAuditRec
 from airflow_provider_etlapis.hooks.etlworks_api import LARGEST_PAGE, EtlworksApi
 from airflow_provider_etlapis.hooks.etlworks_stop import CANCEL_NOTE, STOP_NOTE, StopEndpoint
 from airflow_provider_etlapis.hooks.values import integer_id, named
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
-from airflow_provider_etlapis.runs.resume import Intent, Search
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.call import Call, Page
 from airflow_provider_etlapis.wire.exchange import Pause

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_etlapis.hooks import etlworks_answers as answers
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RemoteRun
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 
 # Runs may be this much older than our call, by the vendor's clock.
 _CLOCK_SKEW = timedelta(minutes=5)

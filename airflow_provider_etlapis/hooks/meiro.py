@@ -30,8 +30,10 @@ from airflow_provider_etlapis.hooks.meiro_runs import VENDOR, JobRuns
 from airflow_provider_etlapis.hooks.meiro_shapes import AuthOptions, Workspace, WorkspaceJob
 from airflow_provider_etlapis.hooks.meiro_workspaces import WorkspaceEndpoints
 from airflow_provider_etlapis.hooks.values import integer_id, named
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, newest_first
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.call import Call, Page
 from airflow_provider_etlapis.wire.exchange import Pause

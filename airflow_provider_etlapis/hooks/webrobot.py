@@ -53,8 +53,10 @@ from airflow_provider_etlapis.hooks.webrobot_runs import (
     waiting_unless_since,
     word,
 )
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.auth import Auth, HeaderAuth
 from airflow_provider_etlapis.wire.exchange import Pause

@@ -14,8 +14,9 @@ from typing import Any
 from airflow_provider_etlapis.hooks.values import moment
 from airflow_provider_etlapis.hooks.webrobot_json import Job, Task, TaskMetrics
 from airflow_provider_etlapis.hooks.webrobot_runs import is_going, state_of, word
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RemoteRun
-from airflow_provider_etlapis.runs.resume import Search, Sighting
 
 NEVER_RAN = frozenset({"", "CREATED"})
 _CLOCK_SKEW = timedelta(minutes=5)

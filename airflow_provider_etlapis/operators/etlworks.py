@@ -11,7 +11,8 @@ from uuid import UUID
 
 from airflow_provider_etlapis.connection_forms import ETLWORKS_RUN_KEY
 from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.operators.base import RemoteRunOperator, one_of
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.inputs import one_of
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.etlworks import EtlworksHook

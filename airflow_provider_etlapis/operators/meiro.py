@@ -15,8 +15,10 @@ from airflow_provider_etlapis.exceptions import (
     StartLostError,
     VendorUnavailableError,
 )
-from airflow_provider_etlapis.operators.base import RemoteRunOperator, seconds
-from airflow_provider_etlapis.operators.hooked import UsesHook
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.follow import follow
+from airflow_provider_etlapis.operators.hook_mixin import HookMixin
+from airflow_provider_etlapis.operators.inputs import seconds
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _UI_COLOR = "#f7e3d0"
 
 
-class _UsesMeiro(UsesHook):
+class _UsesMeiro(HookMixin):
     conn_id_field = "meiro_conn_id"
 
     @classmethod
@@ -137,8 +139,8 @@ class MeiroCancelWorkspaceJobOperator(_UsesMeiro, BaseOperator):
         run = self.hook.read_run(ref)
         if self.wait_for_completion and not run.state.is_terminal:
             deadline = None if self.timeout is None else time.time() + self.timeout
-            wait = Wait(ref, WaitPolicy(deadline, DEFAULT_PATIENCE))
-            outcome = self.wait_out(wait, self.poll_interval)
+            wait = Wait(ref, WaitPolicy(deadline, DEFAULT_PATIENCE), seen_well=True)
+            outcome = follow(wait, self.poll, self.log, interval=self.poll_interval)
             if outcome.verdict is not Verdict.DONE or wait.last is None:
                 raise RemoteRunTimeoutError(f"The job was asked to stop. {outcome.message}", run.manifest())
             run = wait.last

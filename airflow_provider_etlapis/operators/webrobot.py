@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_etlapis.exceptions import ConflictError, InvalidInputError
-from airflow_provider_etlapis.operators.base import RemoteRunOperator, one_of
-from airflow_provider_etlapis.operators.hooked import UsesHook
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.hook_mixin import HookMixin
+from airflow_provider_etlapis.operators.inputs import one_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,7 +24,7 @@ OnNotRunning = Literal["succeed", "fail"]
 _COLOR = "#dde7f3"
 
 
-class _UsesWebRobot(UsesHook):
+class _UsesWebRobot(HookMixin):
     """Gives a task WebRobot's hook."""
 
     conn_id_field = "webrobot_conn_id"

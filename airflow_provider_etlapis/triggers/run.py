@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -25,6 +27,7 @@ from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
 
 _KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
 _HANDOVER = 3.0
+_ALIKE = 0.8
 
 
 def handed_over() -> float:
@@ -53,6 +56,9 @@ class RemoteRunTrigger(BaseTrigger):
     :param owned: whether the task started the run; another's run is never cancelled.
     :param singly: read the run on its own at each look, with its steps.
     :param with_log: copy new lines of the run's log into the task's at each look.
+    :param limit: the parameter that sets the deadline, with its value, for messages: ``"timeout=3600 s"``.
+    :param seen_well: whether the credential has just been answered about the run, so that one odd answer ends
+        nothing.
     :param not_before: seconds since the epoch before which no event is sent, but for the deadline's, see
         :func:`handed_over`; ``None``: at once.
     """
@@ -70,9 +76,12 @@ class RemoteRunTrigger(BaseTrigger):
         owned: bool = True,
         singly: bool = False,
         with_log: bool = False,
+        limit: str = "",
+        seen_well: bool = False,
         not_before: float | None = None,
         **others: Any,
     ) -> None:
+        refuse_misspelt(others, type(self))
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
         self.hook = hook
         self.conn_id = conn_id
@@ -84,6 +93,8 @@ class RemoteRunTrigger(BaseTrigger):
         self.owned = owned
         self.singly = singly
         self.with_log = with_log
+        self.limit = limit
+        self.seen_well = seen_well
         self.not_before = not_before
         self._others = others
         self._fired = False
@@ -111,13 +122,16 @@ class RemoteRunTrigger(BaseTrigger):
                 "owned": self.owned,
                 "singly": self.singly,
                 "with_log": self.with_log,
+                "limit": self.limit,
+                "seen_well": self.seen_well,
                 "not_before": self.not_before,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "state"}``."""
-        wait = Wait(self.ref, WaitPolicy(self.deadline, self.patience))
+        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "limit", "state"}``."""
+        policy = WaitPolicy(self.deadline, self.patience)
+        wait = Wait(self.ref, policy, seen_well=self.seen_well, limit=self.limit)
         try:
             outcome = await self._end_of(wait)
             await self._handover()
@@ -134,6 +148,7 @@ class RemoteRunTrigger(BaseTrigger):
                 "ref": self.ref.to_json(),
                 "owned": self.owned,
                 "deadline": self.deadline,
+                "limit": self.limit,
                 "state": wait.last.state.value if wait.last else None,
             }
         )
@@ -174,7 +189,7 @@ class RemoteRunTrigger(BaseTrigger):
             return
         latest = self.not_before if self.deadline is None else min(self.not_before, self.deadline)
         if (left := latest - time.time()) > 0:
-            self.log.info("Handing over in %.1f s: Airflow may not have seen yet that the task has deferred", left)
+            self.log.info("Run ended; resuming the task in %.1f s, once Airflow has recorded the deferral", left)
             await asyncio.sleep(left)
 
     def _told(self, outcome: Outcome) -> Outcome:
@@ -238,3 +253,15 @@ class RemoteRunTrigger(BaseTrigger):
                 self.log.info("Cancelling: %s", report.note)
                 if report.asked:
                     Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
+
+
+def refuse_misspelt(unknown: Iterable[str], trigger_class: type) -> None:
+    """Refuse arguments whose names are nearly those of the trigger; a row of another release may hold any others.
+
+    :param unknown: names that the trigger has no parameter for.
+    :raises TypeError: naming the argument and the parameter that it resembles.
+    """
+    known = [name for name in inspect.signature(trigger_class).parameters if name != "others"]
+    for name in unknown:
+        if near := get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            raise TypeError(f"{trigger_class.__name__} has no argument {name!r}; did you mean {near[0]!r}?")

@@ -22,9 +22,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 import airflow_provider_etlapis.wire.sync  # noqa: F401 before any sleep is replaced: its clients keep the real one
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
-from airflow_provider_etlapis.operators.memory import TaskMemory
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository
 from airflow_provider_etlapis.runs import evidence, waiting
-from airflow_provider_etlapis.runs.resume import Memory
+from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.runs import Run
 from airflow_provider_etlapis.triggers import guard
@@ -365,7 +365,7 @@ class World:
     def _worker(self, act: Act) -> Iterator[None]:
         """Be the worker's process: hurried, and gone at the moment that the act names."""
         end = time.monotonic() + LONGEST_TRY
-        save = TaskMemory.save
+        save = TaskStateRepository.save
 
         def sleep(seconds: float) -> None:
             self._pauses += 1
@@ -379,7 +379,7 @@ class World:
                 raise ProcessGoneError
             _short_sleep(seconds)
 
-        def note(memory: TaskMemory, left: Memory) -> None:
+        def note(memory: TaskStateRepository, left: AttemptRecord) -> None:
             if act.kind == "die_before_intent" and left.ref is None:
                 raise ProcessGoneError
             if act.kind == "die_before_note" and left.ref is not None:
@@ -388,7 +388,7 @@ class World:
             if act.kind == "die_after_intent" and left.ref is None:
                 raise ProcessGoneError
 
-        with mock.patch("time.sleep", sleep), mock.patch.object(TaskMemory, "save", note):
+        with mock.patch("time.sleep", sleep), mock.patch.object(TaskStateRepository, "save", note):
             yield
 
     # A triggerer
