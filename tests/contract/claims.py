@@ -33,9 +33,9 @@ class Claim:
     is_made: Callable[[Row], bool]
 
 
-def overrides(hook: type[RemoteRunHook], method: str) -> bool:
-    """Say whether a hook class has a method of its own in place of the base's."""
-    return inspect.getattr_static(hook, method) is not inspect.getattr_static(RemoteRunHook, method)
+def overrides(hook: type[RemoteRunHook], name: str) -> bool:
+    """Say whether a hook class has a method or a fact of its own in place of the base's."""
+    return inspect.getattr_static(hook, name) is not inspect.getattr_static(RemoteRunHook, name)
 
 
 CLAIMS = (

@@ -12,6 +12,7 @@ from airflow_provider_etlapis.runs.evidence import StartProof
 from airflow_provider_etlapis.runs.model import RunRef
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
+from tests.contract.claims import overrides
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Row:
 
     @property
     def proof(self) -> StartProof | None:
-        """What the vendor's API shows about a run that tells whose it is, as the hook says."""
-        return getattr(self.hook, "start_proof", None)
+        """What the vendor's API shows about a run that tells whose it is, if the hook says so."""
+        return self.hook.start_proof if overrides(self.hook, "start_proof") else None
 
     @property
     def can_show(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,13 @@ from airflow_provider_etlapis.runs.model import RunRef, RunState
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
-from tests.contract.claims import CLAIMS, matrix
+from tests.contract.claims import CLAIMS, matrix, overrides
 from tests.contract.conftest import BAD, LONG, SHORT, Stage
 from tests.contract.row import Row
 from tests.contract.rows import ROWS
 from tests.support.airflow_context import TaskLog
 
+HERE = Path(__file__).parent
 WARNING = Life(duration=0.1, outcome="warning")
 WAITS = 12
 
@@ -238,9 +240,17 @@ def test_the_run_that_is_in_the_way_of_a_start_is_found_for_as_long_as_it_goes_o
 
 def test_each_claim_is_held_by_a_test(request: pytest.FixtureRequest) -> None:
     held = {mark.args[0] for item in request.session.items for mark in item.iter_markers("claims")}
-    whole_suite = {item.path.name for item in request.session.items} >= {"test_claims.py", "test_kills.py"}
+    whole_suite = {item.path.name for item in request.session.items} >= {path.name for path in HERE.glob("test_*.py")}
     if whole_suite:
-        assert held >= {each.name for each in CLAIMS if any(map(each.is_made, ROWS))}
+        assert held >= {each.name for each in CLAIMS}
+
+
+def test_a_vendor_that_looks_for_lost_starts_says_what_proves_that_a_run_is_its_own(row: Row) -> None:
+    if row.hook.capabilities.finds_lost_starts:
+        assert overrides(row.hook, "start_proof")
+        assert row.hook.start_proof.source
+    else:
+        assert not row.hook.start_proof.can_show
 
 
 def test_the_matrix_shows_each_claim_of_each_vendor() -> None:

@@ -15,6 +15,7 @@ from airflow_provider_etlapis.triggers.finished import RunFinishedTrigger
 from tests.contract.claims import overrides
 from tests.contract.conftest import ELSEWHERE, SHORT, Stage
 from tests.contract.row import Row
+from tests.support import rehearsal
 from tests.support.releases import through_database
 
 WITHOUT_EVENTS = "tests.support.fake_vendor.FakeHook"
@@ -37,7 +38,7 @@ async def first_event(trigger: RunFinishedTrigger, sandbox: VendorSandbox, stage
     events = watcher.run()
     event = asyncio.ensure_future(anext(events))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(rehearsal.LONGEST_TRY):
             while len(sandbox.ledger.requests) < 4:  # noqa: ASYNC110 it is polled in another thread
                 await asyncio.sleep(0.02)
             returned = await asyncio.to_thread(stage.task(**{stage.conn_id_field: trigger.conn_id}).run)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_etlapis.operators import memory
+from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.sandbox.faults import ArmedFault
 from tests.contract.between import FORMS, Form, odd
 from tests.contract.conftest import LONG, Stage
@@ -67,14 +67,8 @@ class AwayStore(FakeStateStore):
         return super().get(key, default)
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> AwayStore:
-    """A store that can be away, and a task that does not wait for it for minutes."""
-    monkeypatch.setattr(memory, "STORE_PATIENCE", 0.5, raising=False)
-    return AwayStore()
-
-
-def test_a_retry_waits_for_a_state_store_that_is_away_for_a_moment(stage: Stage, store: AwayStore) -> None:
+def test_a_retry_waits_for_a_state_store_that_is_away_for_a_moment(stage: Stage) -> None:
+    store = AwayStore()
     stage.sandbox.plan(LONG, LONG)
     task = Rehearsal(stage.operator(), store=store)
     task.lose_process()
@@ -87,16 +81,15 @@ def test_a_retry_waits_for_a_state_store_that_is_away_for_a_moment(stage: Stage,
     assert len(stage.sandbox.ledger.starts) == 1
 
 
-def test_a_retry_that_cannot_read_the_state_store_starts_nothing_and_may_be_tried_again(
-    stage: Stage, store: AwayStore
-) -> None:
+def test_a_retry_that_cannot_read_the_state_store_starts_nothing_and_may_be_tried_again(stage: Stage) -> None:
+    store = AwayStore()
     stage.sandbox.plan(LONG, LONG)
     task = Rehearsal(stage.operator(), store=store)
     task.lose_process()
     store.away = math.inf
 
-    with pytest.raises(Exception, match="state store") as failure:
-        task.retry().run()
+    with pytest.raises(EtlApiError, match="state store") as failure:
+        task.retry().run(when_known=stage.end_all)
 
     assert not isinstance(failure.value, AirflowFailException), "another try may be able to read it"
     assert len(stage.sandbox.ledger.starts) == 1

@@ -73,7 +73,6 @@ def test_a_task_that_is_resumed_after_the_end_was_seen_outlasts_a_few_refusals(
     [
         pytest.param(Fault("cancel", "status", status=200, body='{"success": false}', times=None), id="no_success"),
         pytest.param(Fault("cancel", "html", times=None), id="html"),
-        pytest.param(Fault("cancel", "status", status=409, times=None), id="409"),
     ],
 )
 def test_a_cancel_that_was_refused_does_not_spoil_a_good_end(stage: Stage, refusal: Fault) -> None:

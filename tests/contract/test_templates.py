@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
-from airflow_provider_etlapis.operators.hooked import UsesHook
+from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.runs import model
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
@@ -34,7 +34,7 @@ def for_users(task: BaseOperator) -> Iterator[type[BaseOperator]]:
     """Yield all tasks that users find in the module of one."""
     module = import_module(type(task).__module__)
     for name, found in vars(module).items():
-        is_task = isinstance(found, type) and issubclass(found, BaseOperator) and issubclass(found, UsesHook)
+        is_task = isinstance(found, type) and issubclass(found, BaseOperator) and issubclass(found, HookMixin)
         if is_task and found.__module__ == module.__name__ and not name.startswith("_"):
             yield found
 

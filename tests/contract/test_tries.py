@@ -155,6 +155,18 @@ def test_a_start_whose_answer_is_lost_is_found_or_refused_and_never_made_twice(s
     stage.settle(stage.task())
 
 
+@pytest.mark.claims("shows_whose")
+def test_a_lost_start_that_is_shown_to_be_ours_needs_no_person(stage: Stage, task_log: TaskLog) -> None:
+    stage.sandbox.plan(SHORT)
+    stage.sandbox.inject(Fault("start", "drop_after"))
+
+    manifest = stage.task(on_lost_start="fail").run()
+
+    assert manifest["state"] == "succeeded"
+    assert len(stage.sandbox.ledger.starts) == 1
+    assert [line for line in task_log.warnings() if manifest["run_id"] in line], "the log says what was taken"
+
+
 @pytest.mark.claims("finds_lost_starts")
 def test_a_lost_start_is_adopted_if_the_user_says_so(stage: Stage) -> None:
     stage.sandbox.plan(SHORT)
@@ -190,13 +202,25 @@ def test_a_lost_start_is_made_again_at_the_users_own_risk(stage: Stage) -> None:
     assert len(stage.sandbox.ledger.starts) == 1
 
 
-def test_a_worker_that_dies_between_start_and_note_leaves_a_run_that_the_retry_finds(stage: Stage) -> None:
+def test_a_worker_that_dies_during_its_start_request_leaves_a_run_that_the_retry_finds(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
     task = stage.task()
-    task.lose_process_when_known()
+    task.lose_process_when(lambda: bool(stage.sandbox.ledger.starts))
     assert len(stage.sandbox.ledger.starts) == 1
 
     stage.settle(task.retry(), when_known=stage.end_all)
+
+
+def test_a_worker_that_dies_as_soon_as_it_knows_its_run_has_noted_it(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+    task = stage.task()
+    task.lose_process_when_known()
+
+    manifest = task.retry().run(when_known=stage.end_all)
+
+    assert manifest["state"] == "succeeded"
+    assert stage.is_of(manifest, stage.sandbox.ledger.starts[0])
+    assert len(stage.sandbox.ledger.starts) == 1
 
 
 def test_a_refused_start_leaves_nothing_to_settle(stage: Stage) -> None:

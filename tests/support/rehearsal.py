@@ -104,10 +104,11 @@ class Rehearsal:
             self._make().execute(self._context())
             raise AssertionError("the process was not lost")
 
-    def kill(self, *, state: str = "failed") -> None:
+    def kill(self, *, state: str = "failed", just_before: Callable[[], None] = lambda: None) -> None:
         """A person ends the task in the middle of its wait.
 
         :param state: the task's state by then, as the trigger's guard finds it.
+        :param just_before: called just before that.
         """
         operator = self._make()
         try:
@@ -116,8 +117,9 @@ class Rehearsal:
             raise AssertionError("the task did not come to wait")
         except TaskDeferred as deferred:
             self.deferrals.append(deferred)
-            asyncio.run(self._killed_trigger(deferred, state))
+            asyncio.run(self._killed_trigger(deferred, state, just_before))
         except ProcessGoneError:
+            just_before()
             operator.on_kill()
 
     def kill_as_soon_as(self, is_time: Callable[[], bool]) -> None:
@@ -234,7 +236,9 @@ class Rehearsal:
         self.events.append(payload)
         return payload
 
-    async def _killed_trigger(self, deferred: TaskDeferred, state: str) -> None:
+    async def _killed_trigger(
+        self, deferred: TaskDeferred, state: str, just_before: Callable[[], None] = lambda: None
+    ) -> None:
         trigger = self._trigger(deferred)
         waiting = asyncio.create_task(_first(trigger.run()))
         await asyncio.sleep(0.08)
@@ -243,6 +247,7 @@ class Rehearsal:
             mock.patch.object(guard, "_state_of", return_value=state),
             mock.patch.object(guard, "_run_of", return_value=self.ti.xcoms.get("run_id")),
         ):
+            just_before()
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
