@@ -180,6 +180,8 @@ def test_a_run_has_the_time_of_its_start(stage: Stage) -> None:
     manifest = task.run()
 
     [run] = stage.sandbox.ledger.runs
+    assert manifest["started"]
+    assert manifest["ended"]
     assert datetime.fromisoformat(manifest["started"]).timestamp() == pytest.approx(run.started_at, abs=2)
     assert datetime.fromisoformat(manifest["ended"]).timestamp() == pytest.approx(run.started_at, abs=5)
     since = task.ti.xcoms["remote_run"]["since"]

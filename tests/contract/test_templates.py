@@ -31,7 +31,8 @@ def tasks(row: Row, sandbox: VendorSandbox) -> list[BaseOperator]:
 
 
 def for_users(task: BaseOperator) -> Iterator[type[BaseOperator]]:
-    """Yield all tasks that users find in the module of one."""
+    """Yield a task's class, and all others that users find in its module."""
+    yield type(task)
     module = import_module(type(task).__module__)
     for name, found in vars(module).items():
         is_task = isinstance(found, type) and issubclass(found, BaseOperator) and issubclass(found, HookMixin)

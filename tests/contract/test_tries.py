@@ -202,7 +202,7 @@ def test_a_lost_start_is_made_again_at_the_users_own_risk(stage: Stage) -> None:
     assert len(stage.sandbox.ledger.starts) == 1
 
 
-def test_a_worker_that_dies_during_its_start_request_leaves_a_run_that_the_retry_finds(stage: Stage) -> None:
+def test_a_worker_that_dies_between_start_and_note_leaves_a_run_that_the_retry_finds(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
     task = stage.task()
     task.lose_process_when(lambda: bool(stage.sandbox.ledger.starts))
