@@ -15,6 +15,7 @@ from airflow_provider_etlapis.runs.evidence import Evidence, Search, StartProof
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.wire.budget import urgent
 from airflow_provider_etlapis.wire.call import Call
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -30,6 +31,11 @@ class CancelReport:
 
     asked: bool
     note: str
+
+
+def go_first() -> None:
+    """Let the requests of this context go before others of their connection, within its budget."""
+    urgent.set(True)
 
 
 def _refuse_repeatable_start(call: Call[Any]) -> None:
@@ -172,6 +178,13 @@ class RemoteRunHook(ConnectedHook):
         """Ask the vendor to cancel a run, unless it has ended already."""
 
     @endpoint
+    def cancel_seen(self, run: RemoteRun) -> Program[CancelReport]:
+        """Ask the vendor to cancel a run that a list has just shown, without reading it again where that serves."""
+        if run.state.is_terminal:
+            return CancelReport(False, f"run {run.ref.run_id} had ended already: {run.vendor_status}")
+        return (yield from self.cancel_run.plan(run.ref))
+
+    @endpoint
     def read_log(self, ref: RunRef, cursor: Any = None) -> Program[LogLines]:
         """Return the run's log lines since a cursor (from the start without one)."""
         yield from ()
@@ -200,6 +213,15 @@ class RemoteRunHook(ConnectedHook):
         return Search(
             Evidence.UNSURE, f"run {intent.marker!r}, which this vendor's API cannot be asked for", is_final=True
         )
+
+    @property
+    def known_requests_per_minute(self) -> float | None:
+        """The connection's budget, ``None`` before the connection has been looked up; never looks it up."""
+        return None if self._channel is None else self._channel.settings.requests_per_minute
+
+    def keep_limits_of(self, other: RemoteRunHook) -> None:
+        """Go on with another hook's request budget, and with a pause that the vendor has asked of it."""
+        self._earlier_budget = other._channel.budget if other._channel is not None else other._earlier_budget
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a hook on the same connection: a DAG is copied with its operators, also once they have been used."""

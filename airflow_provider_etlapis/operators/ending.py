@@ -126,7 +126,7 @@ class RunEnding:
 
     def _fate_at_deadline(self, ref: RunRef) -> str:
         if self._attempt.phase is Phase.BLOCKED:
-            return "It was in the way of the start, so nothing was started; it was left alone."
+            return "It was in the way, was not started by this task and was left alone. Nothing was started."
         if not self._attempt.started_by_us:
             return "The run was not started by this task and was left alone."
         if not self._task.cancel_on_timeout:

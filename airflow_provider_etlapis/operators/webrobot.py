@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
@@ -45,16 +44,18 @@ class _UsesWebRobot(HookMixin):
 class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
     """Executes a WebRobot job and waits for the execution's end.
 
-    A job runs once at a time: if it runs already, ``on_already_running`` decides. Executions carry nothing that
-    recognises them, so a start call that got no answer is settled by what the job's tasks name as their last
-    execution; if somebody else started the job in that very moment, theirs may be taken for ours.
+    A job runs once at a time: if it runs already, ``on_already_running`` decides. An execution shows neither its
+    inputs nor who started it. After a start request that got no response, the job is started again only if its tasks
+    surely name no new execution and nothing of it runs; otherwise the task fails and names the executions to check
+    (``on_lost_start``).
 
     :param project_id: id of the project.
     :param job_id: id of the job.
-    :param arguments: further arguments of the Spark job, a list of texts.
-    :param cloud_credential_ids: credentials to use instead of the job's own, a list of ids.
+    :param arguments: further arguments of the Spark job, a list of texts. An upstream task's ``.output`` is accepted;
+        a template needs ``render_template_as_native_obj=True`` on the DAG, as it renders to text otherwise.
+    :param cloud_credential_ids: credentials to use instead of the job's own, a list of ids; as ``arguments``.
     :param body: further keys of the request as plain JSON, such as ``{"parameters": {"limit": 100}}``: the vendor's
-        own clients send some that its reference does not have.
+        own clients send some that its reference does not have. As for ``arguments``, a template renders to text.
     :param webrobot_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.operators.base.RemoteRunOperator`. Returns the manifest
@@ -94,31 +95,21 @@ class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
+        from airflow_provider_etlapis.hooks.webrobot_inputs import execute_body
+
         ref = self.hook_class().job_ref(self.project_id, self.job_id)
-        arguments = _texts(self.arguments, "arguments")
-        credentials = _texts(self.cloud_credential_ids, "cloud_credential_ids")
-        body = {} if self.body is None else self.body
-        if not isinstance(body, Mapping):
-            raise InvalidInputError(f"body must be a JSON object (a dict), not {type(body).__name__}")
-        for name, key, value in (
-            ("arguments", "arguments", arguments),
-            ("cloud_credential_ids", "cloudCredentialIds", credentials),
-        ):
-            if value is not None and key in body:
-                raise InvalidInputError(f"give either {name}, or {key!r} in body, not both")
-        try:
-            json.dumps(body, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"body must be plain JSON: {error}") from None
-        return {**ref.ids, "arguments": arguments, "cloud_credential_ids": credentials, "body": dict(body)}
+        arguments, credentials, body = execute_body(self.arguments, self.cloud_credential_ids, self.body)
+        return {**ref.ids, "arguments": arguments, "cloud_credential_ids": credentials, "body": body}
 
 
 class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
     """Starts one task of a WebRobot job by itself and waits for the end of its run.
 
-    The API gives such a run no id: it is told from the task's last one by what the task showed just before the start
-    (its execution's reference, the start in its metrics, its status). So a later run of the same task, started by
-    somebody else, cannot be told from ours.
+    The API gives such a run no id: it is distinguished from the run before it by what the task showed just before the
+    start (its execution's reference, the start in its metrics, its status). A later run of the same task by somebody
+    else cannot be distinguished from it. Where the task shows nothing that distinguishes the two, its last run is taken
+    five minutes after the start. A task takes no inputs, so after a start request that got no response, a run of it
+    that began since then is taken as this one.
 
     :param project_id: id of the project.
     :param job_id: id of the job.
@@ -252,15 +243,3 @@ class WebRobotMetricsOperator(_UsesWebRobot, BaseOperator):
                 "start_time and end_time are for a job's metrics: leave out webrobot_task_id, or them"
             )
         return dict(self.webrobot.get_task_metrics(self.project_id, self.job_id, self.webrobot_task_id))
-
-
-def _texts(value: Any, name: str) -> list[str] | None:
-    """Return a list of texts; numbers are spelled out."""
-    if value is None:
-        return None
-    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
-        raise InvalidInputError(f"{name} must be a list of texts, not {type(value).__name__}")
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise InvalidInputError(f"{name} must hold texts only, not {item!r}")
-    return [str(item) for item in value]

@@ -23,9 +23,8 @@ from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, GOING_ON, Outcome, Verdict, Wait, WaitPolicy
 from airflow_provider_etlapis.triggers.guard import is_followed_by_another
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
-from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
+from airflow_provider_etlapis.triggers.runtime import runtime_of
 
-_KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
 _HANDOVER = 3.0
 _ALIKE = 0.8
 
@@ -157,7 +156,7 @@ class RemoteRunTrigger(BaseTrigger):
         """Return how the wait has ended."""
         if (outcome := wait.on_clock(time.time())).verdict is not Verdict.GO_ON:
             return outcome
-        watcher = watcher_of(self.hook, self.conn_id)
+        watcher = runtime_of(self.hook, self.conn_id).watcher
         place = watcher.subscribe(
             self.ref,
             self.poll_interval,
@@ -204,7 +203,7 @@ class RemoteRunTrigger(BaseTrigger):
         """Cancel the run because a person ended the task (Airflow 3.3 and later).
 
         Airflow 3.3 also calls this when the trigger only moves to another triggerer, and when the task was
-        cleared and its next try follows the same run already: the guard tells.
+        cleared and its next try follows the same run already: the guard tells them apart.
         """
         killing = asyncio.create_task(self._kill(), name=f"kill of run {self.ref.run_id}")
         while not killing.done():
@@ -217,17 +216,38 @@ class RemoteRunTrigger(BaseTrigger):
     async def _kill(self) -> None:
         if self._fired or not self.owned:
             return
+        run_id = self.ref.run_id
         if not self.cancel_on_kill:
-            self.log.info("The task was ended; run %s goes on (cancel_on_kill=False)", self.ref.run_id)
+            self.log.info("The task was ended; run %s is left alone (cancel_on_kill=False)", run_id)
             return
+        if await is_followed_by_another(self.task_instance, self.ref):
+            self.log.info("Run %s is still waited for, it is left alone", run_id)
+            return
+        runtime = runtime_of(self.hook, self.conn_id)
+        cancelling = asyncio.ensure_future(runtime.cancel(self.ref))
+        limit = conf.getfloat("triggerer", "on_kill_timeout", fallback=30.0)
+        while not cancelling.done():
+            await asyncio.wait([cancelling], timeout=limit)
+            if not cancelling.done():
+                self.log.warning(
+                    "Run %s is not cancelled yet after another %.0f s: %d cancels of connection %r are waiting for its "
+                    "request budget or its server. Going on; if this triggerer stops before, cancel the run with: "
+                    "etlapis runs cancel --conn-id %s --run-id %s",
+                    run_id,
+                    limit,
+                    runtime.cancels_waiting,
+                    self.conn_id,
+                    self.conn_id,
+                    run_id,
+                )
         try:
-            async with asyncio.timeout(_KILL_TIMEOUT):
-                if await is_followed_by_another(self.task_instance, self.ref):
-                    self.log.info("Run %s is still followed, it goes on", self.ref.run_id)
-                    return
-                await self._cancel()
-        except TimeoutError:
-            self.log.warning("Cancelling run %s took too long, it may go on", self.ref.run_id)
+            report = cancelling.result()
+        except EtlApiError as error:
+            self.log.warning("Cancelling run %s failed, it may go on: %s", run_id, error)
+        else:
+            self.log.info("Cancelling: %s", report.note)
+            if report.asked:
+                Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
 
     async def _on_cancelled(self) -> None:
         """Find out, before Airflow 3.3, whether a person is behind the end of this coroutine; then as :meth:`on_kill`.
@@ -238,21 +258,6 @@ class RemoteRunTrigger(BaseTrigger):
         if unknown or not self.cancel_on_kill or timed_out(self.task_instance, self.deadline, time.time()):
             return
         await self.on_kill()
-
-    async def _cancel(self) -> None:
-        async with hook_class(self.hook)(self.conn_id) as hook:
-            try:
-                await hook.aclient()
-                if not hook.capabilities.cancel:
-                    self.log.warning("Run %s goes on. %s", self.ref.run_id, hook.capabilities.cancel_note)
-                    return
-                report = await hook.cancel_run.aio(self.ref)
-            except EtlApiError as error:
-                self.log.warning("Cancelling run %s failed, it may go on: %s", self.ref.run_id, error)
-            else:
-                self.log.info("Cancelling: %s", report.note)
-                if report.asked:
-                    Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
 
 
 def refuse_misspelt(unknown: Iterable[str], trigger_class: type) -> None:

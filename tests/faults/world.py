@@ -27,9 +27,8 @@ from airflow_provider_etlapis.runs import evidence, waiting
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.runs import Run
-from airflow_provider_etlapis.triggers import guard
+from airflow_provider_etlapis.triggers import guard, runtime
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
-from airflow_provider_etlapis.triggers.watchers import _watchers
 from airflow_provider_etlapis.wire import policy
 from airflow_provider_etlapis.wire.aio import AsyncClient
 from tests.contract.row import Row
@@ -513,8 +512,8 @@ class World:
         others = asyncio.all_tasks() - {asyncio.current_task()} - {task for task in ended if task.done()}
         if others:
             await asyncio.wait(others, timeout=5)
-        if _watchers.get(asyncio.get_running_loop()):
-            self.left_open.append("a watcher")
+        if runtime._runtimes.get(asyncio.get_running_loop()):
+            self.left_open.append("the runtime of a connection")
         if left := [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()]:
             self.left_open.append(f"tasks {left}")
         if any(not session.closed for session in self._sessions):
