@@ -31,4 +31,5 @@ ROW = Row(
     bad="ERROR",
     cancelled="CANCELLED",
     inputs=({"parameters": {"N": 1}}, {"parameters": {"N": 2}}),
+    target={"flow_name": DEMO_FLOWS[0].name, "run_profile_name": "default"},
 )
