@@ -131,7 +131,11 @@ class PollingGaveUpError(RemoteRunError):
 
 
 class StartLostError(PermanentError):
-    """The start call got no answer, and whether it started a run cannot be told; a person has to look."""
+    """A start request got no usable response, and it is unknown whether it started a run; a person has to check."""
+
+
+class TaskStateUnavailableError(EtlApiError):
+    """What an earlier try left cannot be read, so nothing was started; a retry of the task tries again."""
 
 
 class SensedRunFailedError(RemoteRunFailedError, PermanentError):

@@ -224,25 +224,25 @@ def _follow_log(hook: RemoteRunHook, ref: RunRef, args: argparse.Namespace) -> N
 
 
 def _wait(hook: RemoteRunHook, ref: RunRef, poll_interval: float) -> RemoteRun:
-    """Look at a run until it has ended; each change is a line on standard error."""
-    from airflow_provider_etlapis.exceptions import EtlApiError
-    from airflow_provider_etlapis.hooks.errors import trouble_of
-    from airflow_provider_etlapis.operators.judging import not_ended
+    """Poll a run until it has ended; each change is a line on standard error."""
+    from airflow_provider_etlapis.operators.follow import follow, not_ended
     from airflow_provider_etlapis.runs.waiting import Verdict, Wait, WaitPolicy
 
     wait = Wait(ref, WaitPolicy())
-    while True:
-        try:
-            outcome = wait.on_run(hook.look(ref), time.time())
-        except EtlApiError as error:
-            outcome = wait.on_trouble(trouble_of(error), time.time())
-        for line in (*outcome.news, *outcome.warnings):
-            _tell(f"{datetime.now(UTC):%H:%M:%S} {line}")
-        if outcome.verdict is Verdict.DONE and wait.last is not None:
-            return wait.last
-        if outcome.verdict is not Verdict.GO_ON:
-            raise not_ended(outcome.verdict, outcome.message, ref)
-        time.sleep(poll_interval)
+    outcome = follow(wait, hook.look, _TimedLines(), interval=poll_interval)
+    if outcome.verdict is not Verdict.DONE or wait.last is None:
+        raise not_ended(outcome.verdict, outcome.message, ref)
+    return wait.last
+
+
+class _TimedLines:
+    """Prints what a wait logs, each line with its time."""
+
+    def info(self, event: Any, *args: Any) -> None:
+        """Print a line."""
+        _tell(f"{datetime.now(UTC):%H:%M:%S} {event % args if args else event}")
+
+    warning = info
 
 
 def _whole(hook: RemoteRunHook, ref: RunRef) -> RemoteRun:

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import imports, pages, stack, watching
+from benchmarks import imports, kills, pages, stack, watching
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.report import is_complete, stack_report, whole_report
 
@@ -32,7 +32,16 @@ def main() -> int:
     real = commands.add_parser("stack", help="many deferred tasks in a real Airflow, beside dbt Cloud's")
     real.add_argument("--runs", type=int, default=500, help="tasks of each (default: 500)")
     real.add_argument("--json", type=Path, help="where to store the figures")
+    many = commands.add_parser("kills", help="a DAG run of many deferred tasks is marked failed in a real Airflow")
+    many.add_argument("--runs", type=int, default=500, help="tasks (default: 500)")
+    many.add_argument("--only", action="append", choices=sorted(kills.VENDORS), help="only this vendor")
     asked = parser.parse_args()
+    if asked.command == "kills":
+        found = [
+            kills.run(name, asked.runs, lambda line: print(line, flush=True)) for name in asked.only or kills.VENDORS
+        ]
+        print(json.dumps(found, indent=2))
+        return 0 if all(one["cancelled"] == one["runs"] and not one["refused_429"] for one in found) else 1
     if asked.command == "imports":
         return imports.main(asked.json)
     if asked.command == "report":

@@ -19,6 +19,12 @@ def _calls_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(evidence, name, seconds)
 
 
+@pytest.fixture(autouse=True)
+def _idle_connections_close_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no session outlive the event loop of its test."""
+    monkeypatch.setattr("airflow_provider_etlapis.triggers.runtime.LINGER", 0.0)
+
+
 pytest_plugins = ["tests.support.stack", "tests.support.director", "tests.support.airflow_2"]
 
 # Two workers run the tests. What a group shares, such as a real Airflow, is made once; each group has one of its own.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_etlapis.connection_forms import FORMS
+
 PACKAGE = "airflow_provider_etlapis"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
@@ -84,13 +86,7 @@ def test_there_is_no_circle_of_imports() -> None:
 
 
 def test_no_room_above_the_hooks_branches_on_a_vendor() -> None:
-    vendors = {name.rsplit(".", 1)[1] for name in MODULES if name.startswith(f"{PACKAGE}.operators.")} - {
-        "base",
-        "hooked",
-        "judging",
-        "memory",
-        "starting",
-    }
+    vendors = {form.conn_type for form in FORMS}
     general = [
         file
         for name, file in MODULES.items()

@@ -6,15 +6,19 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from airflow_provider_etlapis.exceptions import InvalidInputError, NotOfferedError
 from airflow_provider_etlapis.hooks.connected import ConnectedHook
-from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.hooks.endpoints import Program, checked_calls, endpoint
 from airflow_provider_etlapis.runs.evidence import Evidence, Search, StartProof
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.wire.budget import urgent
+from airflow_provider_etlapis.wire.call import Call
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,16 @@ class CancelReport:
     note: str
 
 
+def go_first() -> None:
+    """Let the requests of this context go before others of their connection, within its budget."""
+    urgent.set(True)
+
+
+def _refuse_repeatable_start(call: Call[Any]) -> None:
+    if call.is_repeatable and call.method not in READS:
+        raise RuntimeError(f"{call.describe()} starts a run, or is part of a start, and claims to be repeatable")
+
+
 class RemoteRunHook(ConnectedHook):
     """Base of the vendors' hooks.
 
@@ -36,7 +50,9 @@ class RemoteRunHook(ConnectedHook):
     document, and gives the run interface: start, state of one, state of many, cancel, log, lost start.
     """
 
-    start_proof: ClassVar[StartProof]
+    start_proof: ClassVar[StartProof] = StartProof(
+        "", "hidden", "hidden", "", "nowhere: this vendor cannot be searched"
+    )
     """What shows that a run is the one that an unanswered start call has made; the vendor's page says the same."""
 
     @classmethod
@@ -62,6 +78,14 @@ class RemoteRunHook(ConnectedHook):
         :param spec: what to start, as the vendor's operator made it; checked there.
         :param marker: text that recognises the run later, where the vendor can carry one.
         """
+
+    @endpoint
+    def start_once(self, spec: Mapping[str, Any], marker: str) -> Program[RemoteRun]:
+        """Start a run by :meth:`start_run`, and see that none of its requests is one that the wire may repeat.
+
+        :raises RuntimeError: if one claims to be; nothing was sent.
+        """
+        return (yield from checked_calls(self.start_run.plan(spec, marker), _refuse_repeatable_start))
 
     @endpoint
     @abstractmethod
@@ -154,6 +178,13 @@ class RemoteRunHook(ConnectedHook):
         """Ask the vendor to cancel a run, unless it has ended already."""
 
     @endpoint
+    def cancel_seen(self, run: RemoteRun) -> Program[CancelReport]:
+        """Ask the vendor to cancel a run that a list has just shown, without reading it again where that serves."""
+        if run.state.is_terminal:
+            return CancelReport(False, f"run {run.ref.run_id} had ended already: {run.vendor_status}")
+        return (yield from self.cancel_run.plan(run.ref))
+
+    @endpoint
     def read_log(self, ref: RunRef, cursor: Any = None) -> Program[LogLines]:
         """Return the run's log lines since a cursor (from the start without one)."""
         yield from ()
@@ -182,6 +213,19 @@ class RemoteRunHook(ConnectedHook):
         return Search(
             Evidence.UNSURE, f"run {intent.marker!r}, which this vendor's API cannot be asked for", is_final=True
         )
+
+    @property
+    def known_requests_per_minute(self) -> float | None:
+        """The connection's budget, ``None`` before the connection has been looked up; never looks it up."""
+        return None if self._channel is None else self._channel.settings.requests_per_minute
+
+    def keep_limits_of(self, other: RemoteRunHook) -> None:
+        """Go on with another hook's request budget, and with a pause that the vendor has asked of it."""
+        self._earlier_budget = other._channel.budget if other._channel is not None else other._earlier_budget
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a hook on the same connection: a DAG is copied with its operators, also once they have been used."""
+        return type(self)(self.conn_id)
 
     @property
     def reads_in_bulk(self) -> bool:

@@ -26,8 +26,10 @@ from airflow_provider_etlapis.hooks.celery_director_answers import (
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
 from airflow_provider_etlapis.hooks.values import moment, named, uuid_text
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.wire.auth import Auth, BasicAuth, NoAuth
 from airflow_provider_etlapis.wire.call import Call, Page, Response, json_array, json_object, segment
 from airflow_provider_etlapis.wire.exchange import Pause

@@ -23,6 +23,7 @@ from airflow_provider_etlapis.hooks.pages import with_pages
 from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.model import Capabilities
 from airflow_provider_etlapis.wire.auth import Auth
+from airflow_provider_etlapis.wire.budget import RequestBudget
 from airflow_provider_etlapis.wire.call import Call, Response
 from airflow_provider_etlapis.wire.errors import WireError
 from airflow_provider_etlapis.wire.exchange import Channel, Pause, server_words
@@ -64,6 +65,7 @@ class ConnectedHook(BaseHook):
         self._values: ConnectionValues | None = None
         self._async_client: AsyncClient | None = None
         self._opening = asyncio.Lock()
+        self._earlier_budget: RequestBudget | None = None
 
     # The connection and the two clients
 
@@ -149,6 +151,8 @@ class ConnectedHook(BaseHook):
             count=Meter(self.conn_id, self.form.conn_type, in_triggerer=in_triggerer).count,
             is_own_error=self.is_own_error,
         )
+        if self._earlier_budget is not None:
+            self._channel.budget = self._earlier_budget.with_limit(self._channel.settings.requests_per_minute)
         return self._channel
 
     @property

@@ -1,4 +1,4 @@
-"""QueBIT DataWORQ: starts and follows jobs, through the Cloud Connector or at the customer's own server.
+"""QueBIT DataWORQ: starts jobs and follows them, through the Cloud Connector or at the customer's own server.
 
 A job is one run of a run profile of a flow. Sources: the vendor's Cloud Connector API reference (a), the opening
 of its native API reference (b); what neither says is marked as an assumption (c) where it matters.
@@ -6,72 +6,64 @@ of its native API reference (b); what neither says is marked as an assumption (c
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from airflow_provider_etlapis.connection_forms import DATAWORQ
-from airflow_provider_etlapis.exceptions import InvalidInputError, RequestRefusedError
+from airflow_provider_etlapis.exceptions import EtlApiError, InvalidInputError, RequestRefusedError
 from airflow_provider_etlapis.hooks.base import CancelReport, RemoteRunHook
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
-from airflow_provider_etlapis.hooks.dataworq_jobs import (
-    JobExecutionResponse,
-    JobFilter,
-    JobStatus,
+from airflow_provider_etlapis.hooks.dataworq_inputs import (
     Parameters,
     checked_job_id,
     checked_name,
+    checked_switch,
     job_parameters,
+    shown,
+)
+from airflow_provider_etlapis.hooks.dataworq_jobs import (
+    VENDOR,
+    JobExecutionResponse,
+    JobFilter,
+    JobStatus,
+    job_name,
     parse_execution_status,
     parse_job,
     parse_jobs,
     parse_started,
+    run_of,
+    runs_among,
+    state_of,
 )
+from airflow_provider_etlapis.hooks.dataworq_lists import Suspension
+from airflow_provider_etlapis.hooks.dataworq_search import START_PROOF, Before, Lists, search
+from airflow_provider_etlapis.hooks.dataworq_wire import address, auth, is_own_error
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
-from airflow_provider_etlapis.hooks.values import moment_of_millis, named
+from airflow_provider_etlapis.hooks.values import named
+from airflow_provider_etlapis.runs import evidence
+from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
-from airflow_provider_etlapis.wire.auth import Auth, AuthFlow, HeaderAuth
-from airflow_provider_etlapis.wire.call import Call, Request, segment
-from airflow_provider_etlapis.wire.exchange import Pause
+from airflow_provider_etlapis.wire.auth import Auth
+from airflow_provider_etlapis.wire.call import Call, Response, segment
 
-VENDOR = DATAWORQ.conn_type
-CLOUD_CONNECTOR = "https://api.quebit.com"
-LONGEST_LIST = 100
-"""A list call shows at most this many jobs, and there is no second page."""
+__all__ = ["DataworqHook", "run_of"]
 
 _FEW = 1
-"""Runs that a list may leave out: to read one singly costs no more than another list."""
+"""Runs that a list may leave out: to read one by its id costs no more than another list."""
 _HEAVY = 500_000
-"""Characters of logs that a list may bring at each look."""
-
-# Our clock and the server's may differ by this much (an assumption) when a start that got no answer is looked for.
-_CLOCK_SKEW = timedelta(minutes=2)
-_LOOKS_FOR_LOST_START = 3
-_PAUSE_BETWEEN_LOOKS = 2.0
-_LONGEST_ERROR = 2000
+"""Characters of logs from which on a list is heavy."""
+_LEFT_OUT_FOR = 900.0
+"""Seconds for which the list of all jobs is not read, once it was heavy or showed too little."""
 
 # The vendor answers bad requests and faults of its own alike with 400: a read is worth another try.
 _BAD_REQUEST_OR_SERVER_ERROR = frozenset({400})
 _JSON = {"Content-Type": "application/json"}  # documented for reads as well
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
-
-_STATES = {
-    "QUEUED": RunState.QUEUED,
-    "RUNNING": RunState.RUNNING,
-    "COMPLETED": RunState.SUCCEEDED,
-    "ERROR": RunState.FAILED,
-    "CANCELLED": RunState.CANCELLED,
-}
 
 
 class DataworqHook(RemoteRunHook):
-    """DataWORQ's job API, by either of its two ways in.
+    """DataWORQ's job API, by either of its two access modes.
 
     The connection (type ``dataworq``): the password is the key of an API user (``user-api-key``). ``access`` is
     ``cloud_connector`` (default), which needs the extra ``api_key`` as well and no host, or ``native``, whose host
@@ -94,27 +86,29 @@ class DataworqHook(RemoteRunHook):
         cancel_note="DataWORQ's API documents no call that cancels a job: stop it in DataWORQ itself if it must not "
         "go on",
     )
+    start_proof = START_PROOF
 
     def __init__(self, dataworq_conn_id: str = default_conn_name) -> None:
         super().__init__(dataworq_conn_id)
         self.dataworq_conn_id = dataworq_conn_id
         self._ended: JobStatus | None = None
-        self._list_tells_ends = True
+        self._list_of_all = Suspension(_LEFT_OUT_FOR)
 
     def address(self, values: ConnectionValues) -> str:
         """Return the address of the native API, as it is or as it would be behind the Cloud Connector."""
-        server, prefix = _server_and_prefix(values)
-        return server + prefix
+        return address(values)
 
     def auth(self, values: ConnectionValues) -> Auth:
         """Return the keys as headers; for the Cloud Connector also the packing of each request."""
-        keys = {"user-api-key": _key(values, values.password, "the password must be the key of an API user")}
-        if values.extras["access"] == "native":
-            return HeaderAuth(keys)
-        told = "extra 'api_key' must be the key from the Cloud Connector menu of DataWORQ"
-        keys["apiKey"] = _key(values, values.extras["api_key"] or "", told)
-        server, _ = _server_and_prefix(values)
-        return _CloudConnector(server, keys)
+        return auth(values)
+
+    @staticmethod
+    def is_own_error(response: Response) -> bool:
+        """Return whether DataWORQ itself has sent an error answer.
+
+        See :func:`~airflow_provider_etlapis.hooks.dataworq_wire.is_own_error`.
+        """
+        return is_own_error(response)
 
     @staticmethod
     def ref(job_id: str) -> RunRef:
@@ -128,7 +122,7 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def get_job(self, job_id: str) -> Call[JobStatus]:
-        """Return one job, whole, with its log (a).
+        """Return one job with all its fields, its log included (a).
 
         :param job_id: id from the reply to the start, a UUID in all of the vendor's examples.
         :raises VendorUnavailableError: on a 400 too, which the vendor uses for faults of the server and for bad
@@ -151,7 +145,7 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def list_jobs(self, filter: JobFilter | None = None) -> Call[list[JobStatus]]:  # noqa: A002 the vendor's word
-        """Return at most 100 jobs, started by whomever; there is no second page (a).
+        """Return at most 100 jobs of all users; there is no second page (a).
 
         :param filter: ``"active"`` for running jobs, ``"history"`` for completed ones (with their whole logs);
             without it the first 100 of both.
@@ -159,7 +153,7 @@ class DataworqHook(RemoteRunHook):
         :raises VendorUnavailableError: as :meth:`get_job`.
         """
         if filter is not None and filter not in get_args(JobFilter):
-            raise InvalidInputError(f"filter must be 'active', 'history' or None, not {filter!r}")
+            raise InvalidInputError(f"filter must be 'active', 'history' or None, not {shown(filter)}")
         return self._read("jobs", parse_jobs, {"filter": filter})
 
     @endpoint
@@ -172,24 +166,22 @@ class DataworqHook(RemoteRunHook):
     ) -> Call[JobExecutionResponse]:
         """Start a job and return ``{"jobId": str}`` (a). 200 and 202 mean alike that it was accepted, not its end.
 
-        Never repeated by itself once it may have reached the server.
+        Never sent again once it may have reached the server.
 
-        :param flow_id: id of the flow, a UUID in the vendor's example; the API has no call to look it up.
+        :param flow_id: id of the flow, a UUID in the vendor's example; the API has no call that finds it.
         :param run_profile_name: run profile of the flow.
-        :param parameters: see :func:`job_parameters`.
+        :param parameters: see :func:`~airflow_provider_etlapis.hooks.dataworq_inputs.job_parameters`.
         :param notification_enabled: let DataWORQ notify people as the flow says.
         :raises InvalidInputError: for parameters of other types; nothing was sent.
-        :raises RequestRefusedError: on a 400, which may be a fault of the server as well.
+        :raises RequestRefusedError: on a 400, which may be a fault of the server as well (a).
         """
-        if not isinstance(notification_enabled, bool):
-            raise InvalidInputError(f"notification_enabled must be True or False, not {notification_enabled!r}")
         body = {
             "flowId": checked_name(flow_id, "flow_id"),
             "runProfileName": checked_name(run_profile_name, "run_profile_name"),
-            "notificationEnabled": notification_enabled,
+            "notificationEnabled": checked_switch(notification_enabled, "notification_enabled"),
             "parameters": job_parameters(parameters),
         }
-        return Call("POST", "jobs", parse_started, json=body)
+        return Call("POST", "jobs", parse_started, json=body, starts_run=True)
 
     @staticmethod
     def _read(path: str, parse: Any, query: Mapping[str, str | None] | None = None) -> Call[Any]:
@@ -216,26 +208,33 @@ class DataworqHook(RemoteRunHook):
                 spec["flow_id"], spec["run_profile_name"], spec["parameters"], spec["notification_enabled"]
             )
         except RequestRefusedError as error:
-            raise type(error)(
-                f"{error} (DataWORQ answers bad requests and faults of its own alike: check flow_id, "
-                "run_profile_name and parameters, and in DataWORQ that no job was started, before clearing the task)"
-            ) from error
+            # By its own attributes it stays what it is: a refusal.
+            error.args = (
+                f"{error} (DataWORQ answers bad requests and faults of its own alike: check flow_id, run_profile_name "
+                "and parameters, and in DataWORQ that no job was started, before clearing the task)",
+            )
+            raise
+        except EtlApiError as error:
+            if error.may_have_acted and self.values.extras["access"] != "native":
+                # The connection that was lost is the one to the Cloud Connector: it may still pass the request on (c).
+                error.acts_for = max(error.acts_for, evidence.ACTS_AFTER_TIMEOUT)
+            raise
         # The reply has no status: queued is the least that an accepted job is.
-        return RemoteRun(self.ref(started["jobId"]), RunState.QUEUED, "QUEUED", _job_name(spec) or spec["flow_id"])
+        return RemoteRun(self.ref(started["jobId"]), RunState.QUEUED, "QUEUED", job_name(spec) or spec["flow_id"])
 
     @endpoint
     def look(self, ref: RunRef) -> Program[RemoteRun]:
-        """Return a job's status alone: all that a wait needs, where the whole job would bring its log each time."""
+        """Return a job with its status only: a wait needs no more, and the other fields bring the whole log."""
         if ref.newest is not None:
             return (yield from super().look.plan(ref))
         status = yield from self.get_job_execution_status.plan(ref.ids["job_id"])
         if status is None:
             return (yield from self.read_run.plan(ref))
-        return RemoteRun(ref, _state_of(status), status)
+        return RemoteRun(ref, state_of(status), status)
 
     @endpoint
     def read_run(self, ref: RunRef) -> Program[RemoteRun]:
-        """Return a job, whole."""
+        """Return a job with all its fields."""
         job = yield from self.get_job.plan(ref.ids["job_id"])
         run = run_of(job, ref)
         self._ended = job if run.state.is_terminal else None
@@ -243,7 +242,7 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def complete_run(self, run: RemoteRun) -> Program[RemoteRun]:
-        """Return an ended job, whole, if no more than its status is known so far."""
+        """Return an ended job with all its fields, if only its status is known so far."""
         if run.details:
             return run
         whole = yield from self.read_run.plan(run.ref)
@@ -253,21 +252,22 @@ class DataworqHook(RemoteRunHook):
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
         """Return those that a list shows.
 
-        The list without a filter tells ends as well. It is left for the list of active jobs once it shows too few of
-        these runs (its order is not documented, (c)) or is heavy with the logs of ended ones. A run that the list of
-        active jobs does not show has probably ended, or was pushed out of a full list: it is read singly.
+        The list without a filter shows ended jobs too. When it has twice in a row left out more than one of these
+        jobs (its order is not documented, (c)), or been heavy with the logs of ended ones, only the list of active
+        jobs is read for the next 15 minutes. A job that the list of active jobs leaves out has probably ended, or the
+        list is full: it is read by its id.
         """
         wanted = {ref.run_id: ref for ref in refs}
         found: dict[str, RemoteRun] = {}
-        if self._list_tells_ends:
+        if self._list_of_all.is_over:
             jobs = yield from self.list_jobs.plan()
-            found = _those_in(jobs, wanted)
+            found = runs_among(jobs, wanted)
             is_heavy = sum(len(str(job.get("log") or "")) for job in jobs) > _HEAVY
             shows_all = len(wanted) - len(found) <= _FEW
-            self._list_tells_ends = shows_all and not is_heavy
+            self._list_of_all.note(is_useful=shows_all and not is_heavy)
             if shows_all:
                 return found
-        return found | _those_in((yield from self.list_jobs.plan("active")), wanted)
+        return found | runs_among((yield from self.list_jobs.plan("active")), wanted)
 
     @endpoint
     def list_shared(self, since: float) -> Program[list[JobStatus]]:
@@ -282,14 +282,14 @@ class DataworqHook(RemoteRunHook):
     def runs_of(
         self, what: Mapping[str, Any], since: float, shared: list[JobStatus] | None = None
     ) -> Program[list[RemoteRun]]:
-        """Return the jobs of a run profile of a flow, by the name that a job bears.
+        """Return the jobs of a run profile of a flow, by the job's name.
 
-        A list has no second page: of more than 100 jobs, of all flows, that begin and end between two looks, some
-        are missed. Whether the history shows failed and cancelled jobs too is not documented (c).
+        A list has no second page: if more than 100 jobs of all flows begin and end between two polls, some are
+        missed. Whether the history shows failed and cancelled jobs too is not documented (c).
 
         :param what: ``{"flow_name", "run_profile_name"}``.
         """
-        name = _job_name(named(what, ("flow_name", "run_profile_name")))
+        name = job_name(named(what, ("flow_name", "run_profile_name")))
         jobs = (yield from self.list_shared.plan(since)) if shared is None else shared
         # One that ended between both lists comes twice, its end last.
         return list({job["id"]: run_of(job) for job in jobs if job.get("jobName") == name}.values())
@@ -307,23 +307,23 @@ class DataworqHook(RemoteRunHook):
 
     @endpoint
     def cancel_run(self, ref: RunRef) -> Program[CancelReport]:
-        """Say that the job goes on: no documented call cancels one."""
+        """Report that the job goes on: no documented call cancels one."""
         yield from ()
         return CancelReport(False, f"job {ref.run_id} goes on. {self.capabilities.cancel_note}")
 
     @endpoint
     def read_log(self, ref: RunRef, cursor: Any = None) -> Program[LogLines]:
-        """Return the lines of a job's log after the first ``cursor`` ones. Downloads the whole log each time.
+        """Return the lines of a job's log after the first ``cursor`` ones, blank ones left out; downloads all of it.
 
         The vendor's example of a running job has no log yet (a); one that grows is followed all the same.
         """
         job = yield from self._job_with_log(ref)
         text = str(job.get("log") or "")
-        if not _state_of(job["executionStatus"]).is_terminal:
+        if not state_of(job["executionStatus"]).is_terminal:
             text = text[: text.rfind("\n") + 1]  # the last line may still be being written
         lines = text.splitlines()
-        told = cursor if isinstance(cursor, int) else 0
-        return LogLines(tuple(lines[told:]), max(told, len(lines)))
+        read = cursor if isinstance(cursor, int) else 0
+        return LogLines(tuple(line for line in lines[read:] if line.strip()), max(read, len(lines)))
 
     @endpoint
     def read_log_tail(self, ref: RunRef, lines: int) -> Program[tuple[str, ...]]:
@@ -333,147 +333,37 @@ class DataworqHook(RemoteRunHook):
         return tuple(written[-lines:])
 
     def _job_with_log(self, ref: RunRef) -> Program[JobStatus]:
-        """Return the job, anew unless its end has been read already."""
+        """Return the job, read again unless its end has been read already."""
         if self._ended is not None and self._ended["id"] == ref.ids["job_id"]:
             return self._ended
         return (yield from self.get_job.plan(ref.ids["job_id"]))
 
     @endpoint
-    def before_start(self, spec: Mapping[str, Any]) -> Program[list[str] | None]:
-        """Return the ids of active jobs that bear the name ours will have; nothing without a ``flow_name``."""
-        name = _job_name(spec)
-        if name is None:
+    def before_start(self, spec: Mapping[str, Any]) -> Program[dict[str, Any] | None]:
+        """Return what both lists show before a start, by which jobs that begin later are known; it takes two requests.
+
+        :param spec: as for :meth:`start_run`; nothing is read without a ``flow_name``.
+        """
+        if job_name(spec) is None:
             return None
-        jobs = yield from self.list_jobs.plan("active")
-        return [job["id"] for job in jobs if job.get("jobName") == name]
+        return Before.seen((yield from self._both_lists()), spec).to_json()
 
     @endpoint
     def find_started(self, spec: Mapping[str, Any], intent: Intent) -> Program[Search]:
-        """Look for a job by its name and its start, a few times: a slow server may register it late.
+        """Look once for the job of a start request that got no usable response.
 
-        Jobs carry no text of ours, so another one of the same name that was started since the call, by a schedule
-        for instance, cannot be told from ours: of several, none is taken.
+        See :mod:`~airflow_provider_etlapis.hooks.dataworq_search` for what the lists can show: that a job is not
+        ours, and that there is none. Never that a job is ours.
         """
-        name = _job_name(spec)
-        if name is None:
+        if job_name(spec) is None:
             return Search(
-                Sighting.UNSURE,
-                f"a job of flow {spec['flow_id']} in DataWORQ's list, which names no flow ids: give the operator "
-                "flow_name to have it found",
+                Evidence.UNSURE,
+                f"a job of flow {spec['flow_id']} in DataWORQ's lists, which show no flow ids: set flow_name on the "
+                "operator so that they can be searched",
+                is_final=True,
             )
-        since = datetime.fromtimestamp(intent.at, UTC) - _CLOCK_SKEW
-        looked_for = f"jobs with the name {name!r} that were started after {since:%Y-%m-%d %H:%M:%S} UTC"
-        known = set(intent.watermark or ())
-        whole_story = False
-        for look in range(_LOOKS_FOR_LOST_START):
-            if look:
-                yield Pause(_PAUSE_BETWEEN_LOOKS)
-            active = yield from self.list_jobs.plan("active")
-            first = yield from self.list_jobs.plan()
-            jobs = {job["id"]: job for job in (*active, *first)}
-            ours = [
-                run_of(job)
-                for job in jobs.values()
-                if job.get("jobName") == name
-                and job["id"] not in known
-                and (moment_of_millis(job.get("startTime")) or since) >= since
-            ]
-            if ours:
-                # If all have ended badly, as earlier tries do, it does not matter which one is ours.
-                over = all(run.state.is_terminal and not run.state.is_good for run in ours)
-                return Search(Sighting.FOUND if over or len(ours) == 1 else Sighting.UNSURE, looked_for, tuple(ours))
-            whole_story = len(active) < LONGEST_LIST and _reaches_back(first, since)
-        if whole_story:
-            return Search(Sighting.ABSENT, looked_for)
-        return Search(Sighting.UNSURE, f"{looked_for}; the list is full and may not show all of them")
+        return search(spec, intent, (yield from self._both_lists()), self.clock_ahead)
 
-
-class _CloudConnector(HeaderAuth):
-    """Packs each native request into one to the Cloud Connector: its path and verb travel as headers (a).
-
-    :param server: address of the Cloud Connector.
-    :param keys: the headers with both keys.
-    """
-
-    def __init__(self, server: str, keys: dict[str, str]) -> None:
-        super().__init__(keys)
-        self._server = server
-
-    def flow(self, request: Request) -> AuthFlow:
-        """Send the request, packed. Its URL is percent-encoded, so it fits a header as it is."""
-        outer = "call/status" if request.method == "GET" else "call/execute"
-        inner = {"endpoint": request.url.removeprefix(self._server), "method": request.method}
-        packed = replace(request, url=f"{self._server}/{outer}").with_headers(inner)
-        return (yield from super().flow(packed))
-
-
-def _state_of(status: str) -> RunState:
-    return _STATES.get(status.strip().upper(), RunState.UNKNOWN)
-
-
-def run_of(job: JobStatus, ref: RunRef | None = None) -> RemoteRun:
-    """Return a job as a run."""
-    state = _state_of(job["executionStatus"])
-    started = moment_of_millis(job.get("startTime"))
-    return RemoteRun(
-        ref=ref or RunRef(VENDOR, {"job_id": job["id"]}, started.timestamp() if started else None),
-        state=state,
-        vendor_status=job["executionStatus"],
-        name=job.get("jobName") or job.get("runProfile") or "",
-        started=started,
-        ended=moment_of_millis(job.get("endTime")) if state.is_terminal else None,
-        error=_error_of(job.get("error")),
-        details={
-            "job_type": job.get("jobType"),
-            "flow_name": job.get("flowName"),
-            "run_profile_name": job.get("runProfileName"),
-            "current_step": job.get("currentStepDescription") or job.get("currentStepId"),
-        },
-    )
-
-
-def _those_in(jobs: Iterable[JobStatus], wanted: Mapping[str, RunRef]) -> dict[str, RemoteRun]:
-    return {job["id"]: run_of(job, wanted[job["id"]]) for job in jobs if job["id"] in wanted}
-
-
-def _error_of(error: Any) -> str | None:
-    """Return the vendor's error as text; it is null in all examples, so its type is not known (c)."""
-    if not error:
-        return None
-    text = error if isinstance(error, str) else json.dumps(error, sort_keys=True)
-    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
-
-
-def _job_name(spec: Mapping[str, Any]) -> str | None:
-    """Return the name that the job will have, as in all examples (a), if the flow's name is known."""
-    flow_name = spec.get("flow_name")
-    return f"{flow_name}_{spec['run_profile_name']}" if flow_name else None
-
-
-def _reaches_back(jobs: Sequence[JobStatus], since: datetime) -> bool:
-    """Say whether a list surely shows all jobs since a moment: it is not full, or newest first and long enough.
-
-    The order is not documented (the one example has the newest first), so it is looked at.
-    """
-    if len(jobs) < LONGEST_LIST:
-        return True
-    starts = [start for job in jobs if (start := moment_of_millis(job.get("startTime")))]
-    newest_first = all(earlier >= later for earlier, later in pairwise(starts))
-    return bool(starts) and newest_first and starts[-1] < since
-
-
-def _server_and_prefix(values: ConnectionValues) -> tuple[str, str]:
-    prefix = values.extras["api_prefix"].rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
-        raise values.fault(f"extra 'api_prefix' must be a path such as /api/v1 (or / for none), not {prefix!r}")
-    if values.extras["access"] == "native" and not values.host:
-        raise values.fault("fill in the host: the address of the DataWORQ server (or set access to cloud_connector)")
-    server = values.base_url(default=CLOUD_CONNECTOR, strip=("/status", "/execute", "/call", prefix))
-    return server, prefix
-
-
-def _key(values: ConnectionValues, key: str, told: str) -> str:
-    key = key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise values.fault(f"{told}, without spaces, line breaks or other characters that a header cannot carry")
-    return key
+    def _both_lists(self) -> Program[Lists]:
+        active = yield from self.list_jobs.plan("active")
+        return Lists(active, (yield from self.list_jobs.plan()))

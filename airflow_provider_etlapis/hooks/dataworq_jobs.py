@@ -1,22 +1,36 @@
-"""What DataWORQ's API takes and gives: the shapes of its JSON, checks of inputs, and parsers of answers."""
+"""What DataWORQ's API answers: the shapes of its JSON, the parsers of its answers, and a job as a run."""
 
 from __future__ import annotations
 
-import math
+import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.connection_forms import DATAWORQ
+from airflow_provider_etlapis.hooks.dataworq_inputs import is_job_id
+from airflow_provider_etlapis.hooks.values import moment_of_millis
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.wire.call import Response, json_array, json_object
 from airflow_provider_etlapis.wire.errors import MalformedAnswerError
 
-JobFilter = Literal["active", "history"]
-ParameterType = Literal["string", "integer", "float"]
+VENDOR = DATAWORQ.conn_type
+LONGEST_LIST = 100
+"""A list call shows at most this many jobs, and there is no second page (a)."""
 
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+JobFilter = Literal["active", "history"]
+
 _STATUS_WORD = re.compile(r"[A-Za-z][A-Za-z _-]{0,40}")
 _JSON_WORDS = frozenset({"null", "true", "false"})
+_LONGEST_ERROR = 2000
+
+_STATES = {
+    "QUEUED": RunState.QUEUED,
+    "RUNNING": RunState.RUNNING,
+    "COMPLETED": RunState.SUCCEEDED,
+    "ERROR": RunState.FAILED,
+    "CANCELLED": RunState.CANCELLED,
+}
 
 
 class JobStatus(TypedDict):
@@ -53,107 +67,6 @@ class JobExecutionResponse(TypedDict):
     jobId: str
 
 
-class JobParameter(TypedDict):
-    """A parameter of a start (a)."""
-
-    name: str
-    type: ParameterType
-    value: str | int | float
-
-
-Parameters = Mapping[str, str | int | float] | Sequence[Mapping[str, Any]]
-
-
-def checked_job_id(job_id: Any) -> str:
-    """Return a job id that fits a path and a header.
-
-    All of the vendor's examples are UUIDs; that they always are is not documented, so other ids of letters,
-    digits, dots, dashes, underscores and tildes are let through.
-
-    :raises InvalidInputError: for anything else.
-    """
-    text = job_id.strip() if isinstance(job_id, str) else ""
-    if text == "None" or not _JOB_ID.fullmatch(text):  # "None" is what a template makes of an XCom that is not there
-        raise InvalidInputError(
-            f"job_id must be the jobId that DataWORQ gave a job, such as 2956fdae-73f8-45ec-a999-bf3514020472, "
-            f"not {job_id!r}"
-        )
-    return text
-
-
-def job_parameters(parameters: Parameters | None) -> list[JobParameter]:
-    """Return parameters of a start in the vendor's form; it knows the types string, integer and float only (a).
-
-    :param parameters: a dict of str, int or float values, from which the types are taken; or the vendor's list of
-        ``{"name", "type", "value"}``, in which a number may also be given as text, as templates render it.
-    :raises InvalidInputError: for values of any other type, bool and NaN included, and for names given twice.
-    """
-    if parameters is None:
-        return []
-    if isinstance(parameters, Mapping):
-        return [_parameter(name, _type_of(name, value), value) for name, value in parameters.items()]
-    if isinstance(parameters, str) or not isinstance(parameters, Sequence):
-        raise InvalidInputError(
-            f"parameters must be a dict or a list of name, type and value, not {type(parameters).__name__}"
-        )
-    made = []
-    for item in parameters:
-        if not isinstance(item, Mapping) or set(item) != {"name", "type", "value"}:
-            raise InvalidInputError("each item of parameters must be an object with name, type and value, no more")
-        if item["type"] not in get_args(ParameterType):
-            raise InvalidInputError(
-                f"parameter {item['name']!r}: type must be string, integer or float, not {item['type']!r}"
-            )
-        made.append(_parameter(item["name"], item["type"], item["value"]))
-    names = [parameter["name"] for parameter in made]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidInputError(f"parameters given twice: {', '.join(twice)}")
-    return made
-
-
-def _type_of(name: Any, value: Any) -> ParameterType:
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return "integer"
-    if isinstance(value, float):
-        return "float"
-    raise InvalidInputError(f"parameter {name!r} must be a str, an int or a float, not {type(value).__name__}")
-
-
-def _parameter(name: Any, type_: ParameterType, value: Any) -> JobParameter:
-    given = _type_of(checked_name(name, "the name of a parameter"), value)
-    converted: str | int | float | None = None
-    if type_ == given == "string":
-        converted = value
-    elif type_ == "integer" and given != "float":
-        converted = _number(int, value)
-    elif type_ == "float":
-        converted = _number(float, value)
-    if converted is None:
-        raise InvalidInputError(f"parameter {name!r} is no {type_}: its value is a {type(value).__name__}")
-    return JobParameter(name=name.strip(), type=type_, value=converted)
-
-
-def _number(kind: type[int] | type[float], value: Any) -> int | float | None:
-    """Return a finite number, ``None`` if it is none; it may be given as text."""
-    try:
-        number = kind(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def checked_name(value: Any, what: str) -> str:
-    """Return a text without blanks around it.
-
-    :raises InvalidInputError: if it is empty or no text.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInputError(f"{what} must be a text that is not empty, not {value!r}")
-    return value.strip()
-
-
 def parse_execution_status(response: Response) -> str | None:
     """Return the status word of an answer in any of the three shapes, ``None`` for JSON of another shape.
 
@@ -187,6 +100,51 @@ def _checked_job(job: Mapping[str, Any], response: Response) -> JobStatus:
 def parse_started(response: Response) -> JobExecutionResponse:
     """Parse the reply to a start; a 200 without a job id is no good answer."""
     reply = json_object(response)
-    if not isinstance(reply.get("jobId"), str) or not _JOB_ID.fullmatch(reply["jobId"]):
+    if not is_job_id(reply.get("jobId")):
         raise MalformedAnswerError("no jobId in the reply to a start", status=response.status)
     return cast("JobExecutionResponse", reply)
+
+
+def state_of(status: str) -> RunState:
+    """Return the state that a status word stands for."""
+    return _STATES.get(status.strip().upper(), RunState.UNKNOWN)
+
+
+def run_of(job: JobStatus, ref: RunRef | None = None) -> RemoteRun:
+    """Return a job as a run."""
+    state = state_of(job["executionStatus"])
+    started = moment_of_millis(job.get("startTime"))
+    return RemoteRun(
+        ref=ref or RunRef(VENDOR, {"job_id": job["id"]}, started.timestamp() if started else None),
+        state=state,
+        vendor_status=job["executionStatus"],
+        name=job.get("jobName") or job.get("runProfile") or "",
+        started=started,
+        ended=moment_of_millis(job.get("endTime")) if state.is_terminal else None,
+        error=_error_of(job.get("error")),
+        details={
+            "job_type": job.get("jobType"),
+            "flow_name": job.get("flowName"),
+            "run_profile_name": job.get("runProfileName"),
+            "current_step": job.get("currentStepDescription") or job.get("currentStepId"),
+        },
+    )
+
+
+def runs_among(jobs: Iterable[JobStatus], wanted: Mapping[str, RunRef]) -> dict[str, RemoteRun]:
+    """Return the wanted runs that a list shows, by run id."""
+    return {job["id"]: run_of(job, wanted[job["id"]]) for job in jobs if job["id"] in wanted}
+
+
+def job_name(spec: Mapping[str, Any]) -> str | None:
+    """Return the name that a job will have, as in all examples (a); ``None`` if the flow's name is not known."""
+    flow_name = spec.get("flow_name")
+    return f"{flow_name}_{spec['run_profile_name']}" if flow_name else None
+
+
+def _error_of(error: Any) -> str | None:
+    """Return the vendor's error as text; it is null in all examples, so its type is not known (c)."""
+    if not error:
+        return None
+    text = error if isinstance(error, str) else json.dumps(error, sort_keys=True)
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."

@@ -123,6 +123,26 @@ class listing(Generic[P, T]):  # noqa: N801 used as a decorator, named like prop
         return self if owner is None else BoundListing(owner, self._define)
 
 
+def checked_calls(program: Program[T], check: Callable[[Call[Any]], None]) -> Program[T]:
+    """Carry out a program, each of its calls checked before it is sent."""
+    try:
+        step = next(program)
+        while True:
+            if isinstance(step, Call):
+                check(step)
+            try:
+                result = yield step
+            except Exception as error:  # noqa: BLE001 the program's to handle, whatever it is
+                step = program.throw(error)
+            else:
+                step = program.send(result)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        program.close()
+
+
 def _single(call: Call[T]) -> Program[T]:
     result: T = yield call
     return result

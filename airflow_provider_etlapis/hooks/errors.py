@@ -68,8 +68,8 @@ def trouble_of(error: exceptions.EtlApiError) -> Trouble:
         kind = TroubleKind.MISSING
     elif isinstance(error, exceptions.CredentialsRejectedError | exceptions.PermissionDeniedError):
         kind = TroubleKind.CREDENTIAL
-    elif isinstance(error, exceptions.InvalidInputError | exceptions.NotOfferedError):
-        kind = TroubleKind.WRONG
-    else:
-        kind = TroubleKind.PASSING if error.retry_helps else TroubleKind.REFUSED
+    elif error.retry_helps:
+        kind = TroubleKind.PASSING
+    else:  # without a status nothing was sent
+        kind = TroubleKind.WRONG if error.status is None else TroubleKind.REFUSED
     return Trouble(kind, str(error), is_confirmed=error.by_vendor or error.status is None)

@@ -1,15 +1,17 @@
-"""What Etlworks answers: the JSON shapes, their parsers, and how a record becomes a run.
+"""What Etlworks answers: the parsers of its JSON, its own errors, and how a record becomes a run.
 
 Marks in docstrings: (a) the vendor's REST quickstart, (b) its other public pages, (c) not documented, assumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, cast
 
 from airflow_provider_etlapis.connection_forms import ETLWORKS
+from airflow_provider_etlapis.hooks.etlworks_shapes import Flow, FlowAuditRecord, FlowExecutionResponse, ReportedFlow
 from airflow_provider_etlapis.hooks.values import moment, moment_of_millis
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.wire.call import Call, Page, Query, Response, json_array, json_object
@@ -34,103 +36,18 @@ _STATES = {
 _STARTED = ("started", "startTime", "startedAt", "start")
 _ENDED = ("ended", "endTime", "endedAt", "finished", "end")
 _ERROR_TEXTS = ("exception", "error", "errorMessage", "message")
-_TOLD = ("parentAuditId", "retries", "eventId", "eventName", "messageId", "user", "records")
+_DETAILS = ("parentAuditId", "retries", "eventId", "eventName", "messageId", "user", "records")
+_MOST_DIGITS = 18
+_LONGEST_NAME = 300
+_LONGEST_ERROR = 2000
 
+_OFFSET = re.compile(r":\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
 
-class Flow(TypedDict):
-    """A flow, (a). Times are milliseconds since the epoch. Further keys come along unchanged."""
-
-    id: int
-    name: str
-    description: NotRequired[str]
-    flowType: NotRequired[str]
-    tags: NotRequired[list[str]]
-    enabledSchedules: NotRequired[int]
-    disabledSchedules: NotRequired[int]
-    latestFinishedStatus: NotRequired[str]
-    createdBy: NotRequired[str]
-    created: NotRequired[int]
-    modifiedBy: NotRequired[str]
-    modified: NotRequired[int]
-
-
-class FlowExecutionResponse(TypedDict):
-    """The answer to a start, (a). ``status`` is the start's outcome, not the run's progress."""
-
-    status: int
-    flowId: NotRequired[int]
-    auditId: NotRequired[int | str | None]
-    messageUuid: NotRequired[str]
-    exception: NotRequired[str]
-
-
-class FlowAuditRecord(TypedDict):
-    """A run: ``status`` (a), the rest (b). Times, user, counts and error text have no documented names."""
-
-    status: str
-    auditId: NotRequired[int | str]
-    parentAuditId: NotRequired[int | None]
-    retries: NotRequired[int | None]
-    flowId: NotRequired[int]
-    flowName: NotRequired[str]
-    eventId: NotRequired[int | None]
-    eventName: NotRequired[str | None]
-    messageId: NotRequired[str | None]
-
-
-class ReportedExecution(TypedDict):
-    """A run in the daily report, (b). Times are milliseconds since the epoch."""
-
-    flowId: int
-    auditId: int
-    status: str
-    user: NotRequired[str]
-    started: NotRequired[int | None]
-    ended: NotRequired[int | None]
-    records: NotRequired[int | None]
-
-
-class ReportedFlow(TypedDict):
-    """A flow in the daily report with its runs of that day, (b)."""
-
-    flowId: int
-    name: str
-    executions: list[ReportedExecution]
-    icon: NotRequired[str]
-
-
-class AuditEvent(TypedDict, total=False):
-    """An event of the audit trail, (b), in the vendor's abbreviations.
-
-    ``an`` application, ``md`` event such as ``runFlow``, ``ur`` user, ``tn`` tenant, ``rt`` succeeded, ``ex``
-    stack trace, ``dn`` milliseconds, ``dt`` start.
-    """
-
-    id: int
-    an: str
-    md: str
-    ur: str
-    tn: str
-    rt: bool
-    ex: str
-    hip: str
-    cip: str
-    dn: int
-    dt: Any
-
-
-class RunningTask(TypedDict, total=False):
-    """A task inside a running flow, (b). ``started`` is milliseconds since the epoch."""
-
-    requestId: str
-    owner: str
-    name: str
-    started: int
-    duration: float
-    code: str
-    type: str
-    tenant: str
-    recordsProcessed: int
+# What the vendor calls a start that it does not make: executions are suspended (b), or too many go on (c).
+_NOT_BEGUN = re.compile(
+    r"suspended|(?:too many|maximum number of) (?:\w+ ){0,3}?(?:executions|flows|runs|instances|jobs|tasks)",
+    re.IGNORECASE,
+)
 
 
 def an_object(response: Response) -> dict[str, Any]:
@@ -182,6 +99,60 @@ def record(response: Response) -> FlowAuditRecord:
     return cast("FlowAuditRecord", value)
 
 
+def present_record(response: Response) -> FlowAuditRecord:
+    """Parse the record of a flow's present or latest run.
+
+    A flow that has never run may be answered by a record without a status and without an id, (c). Anything else
+    without a word as status says nothing.
+    """
+    value = json_object(response)
+    is_bare = value.get("status") is None and value.get("auditId") is None
+    if is_bare and value.keys() <= FlowAuditRecord.__annotations__.keys():
+        return cast("FlowAuditRecord", {**value, "status": None})
+    return record(response)
+
+
+def is_own_error(response: Response) -> bool:
+    """Say whether an error answer has the vendor's own shape.
+
+    That is ``{"status": 400, "error": "Bad Request", "message": "...", "path": "..."}`` with the answer's own status,
+    (a), tolerant of fields that are missing; or ``{"success": false, "error": "..."}``, (b). A field that contradicts
+    it, such as another status, makes it somebody else's.
+    """
+    try:
+        value = response.json()
+    except MalformedAnswerError:
+        return False
+    if not isinstance(value, dict) or not isinstance(value.get("error"), str):
+        return False
+    if value.get("success") is False:
+        return True
+    if value.get("success") is True or value.get("status", response.status) != response.status:
+        return False
+    return all(isinstance(value.get(name, ""), str | None) for name in ("message", "path"))
+
+
+def says_nothing_began(text: str) -> bool:
+    """Say whether the vendor's own words about a start say that it was not made, so that a retry may help."""
+    return _NOT_BEGUN.search(text) is not None
+
+
+def quoted(answer: Mapping[str, Any], excerpt: Callable[[bytes], str]) -> str:
+    """Return what matters of the answer to a start, for a message. The rest may echo what was sent, secrets among it.
+
+    :param excerpt: makes a short text without secrets of a body.
+    """
+    parts = [f"{name} {number}" for name in ("status", "auditId") if (number := whole(answer.get(name))) is not None]
+    texts = {name: text for name in ("exception", "error", "message") if isinstance(text := answer.get(name), str)}
+    parts += [f"{name}: {printable(excerpt(text.encode(errors='replace')))}" for name, text in texts.items() if text]
+    return ", ".join(parts)
+
+
+def printable(text: str) -> str:
+    """Return a text of the vendor without control characters, which could rewrite a terminal."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
 def report(response: Response) -> list[ReportedFlow]:
     """Parse the daily report."""
     rows = an_array(response)
@@ -214,11 +185,12 @@ def a_page(path: str, query: Query, limit: int, offset: int = 0, before: Sequenc
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number that came as a number or as text, ``None`` if it is neither."""
+    """Return a whole number that came as a number or as text, ``None`` if it is neither, or larger than any id."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    text = value.strip() if isinstance(value, str) else ""
-    return int(text) if text.isascii() and text.removeprefix("-").isdigit() else None
+        return value if abs(value) < 10**_MOST_DIGITS else None
+    text = value.strip() if isinstance(value, str) and len(value) <= 2 * _MOST_DIGITS else ""
+    is_number = text.isascii() and text.removeprefix("-").isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else None
 
 
 def state_of(word: Any) -> RunState:
@@ -229,6 +201,20 @@ def state_of(word: Any) -> RunState:
 def started_of(row: Mapping[str, Any]) -> datetime | None:
     """Return when a run was started, where its record tells."""
     return _first_moment(row, _STARTED)
+
+
+def sure_start_of(row: Mapping[str, Any]) -> float | None:
+    """Return when a run was started, in seconds since the epoch, where its record leaves no doubt.
+
+    Numbers are milliseconds since the epoch, (a). A text without an offset may be in any zone, so it is none here.
+    """
+    for name in _STARTED:
+        value = row.get(name)
+        if (found := moment_of_millis(value)) is not None:
+            return found.timestamp()
+        if isinstance(value, str) and _OFFSET.search(value.strip()) and (found := moment(value)) is not None:
+            return found.timestamp()
+    return None
 
 
 def ended_of(row: Mapping[str, Any]) -> datetime | None:
@@ -242,19 +228,28 @@ def run_of(row: Mapping[str, Any], ref: RunRef, name: str = "") -> RemoteRun:
     :param ref: the run that was asked for.
     :param name: of the flow, if the row does not tell.
     """
-    state = state_of(row["status"])
+    status = row.get("status")
+    state = state_of(status)
     texts = (row.get(key) for key in _ERROR_TEXTS)
-    error = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+    error = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), "")
     return RemoteRun(
         ref=ref,
         state=state,
-        vendor_status=str(row["status"]),
-        name=str(row.get("flowName") or name or f"flow {ref.ids.get('flow_id')}"),
+        vendor_status="(no status)" if status is None else _bounded(status),
+        name=_bounded(row.get("flowName") or name or f"flow {ref.ids.get('flow_id')}"),
         started=started_of(row),
         ended=ended_of(row) if state.is_terminal else None,
-        error=error if state is RunState.FAILED else None,
-        details={key: row[key] for key in _TOLD if row.get(key) is not None},
+        error=printable(error[:_LONGEST_ERROR]) or None if state is RunState.FAILED else None,
+        details={key: _detail(row[key]) for key in _DETAILS if row.get(key) is not None},
     )
+
+
+def _bounded(value: Any) -> str:
+    return printable(str(value)[:_LONGEST_NAME])
+
+
+def _detail(value: Any) -> Any:
+    return value if isinstance(value, bool | float) or whole(value) is not None else _bounded(value)
 
 
 def _first_moment(row: Mapping[str, Any], names: Sequence[str]) -> datetime | None:

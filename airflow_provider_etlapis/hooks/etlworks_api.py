@@ -11,11 +11,13 @@ from typing import Any, cast
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.hooks import etlworks_answers as answers
+from airflow_provider_etlapis.hooks import etlworks_inputs as inputs
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
-from airflow_provider_etlapis.hooks.etlworks_answers import (
-    PASSING,
+from airflow_provider_etlapis.hooks.etlworks_answers import PASSING
+from airflow_provider_etlapis.hooks.etlworks_auth import ApiKeyAuth, PasswordAuth
+from airflow_provider_etlapis.hooks.etlworks_shapes import (
     AuditEvent,
     Flow,
     FlowAuditRecord,
@@ -23,10 +25,9 @@ from airflow_provider_etlapis.hooks.etlworks_answers import (
     ReportedFlow,
     RunningTask,
 )
-from airflow_provider_etlapis.hooks.etlworks_auth import ApiKeyAuth, PasswordAuth
-from airflow_provider_etlapis.hooks.values import integer_id, moment, uuid_text
+from airflow_provider_etlapis.hooks.values import moment, uuid_text
 from airflow_provider_etlapis.wire.auth import Auth
-from airflow_provider_etlapis.wire.call import Call, Page, Query, json_object, segment
+from airflow_provider_etlapis.wire.call import Call, Page, Query, Response, json_object, segment
 
 CLOUD = "https://app.etlworks.com"
 DEFAULT_PAGE = 50
@@ -59,6 +60,11 @@ class EtlworksApi(RemoteRunHook):
             raise values.fault("tenant_id needs a login and its password: an API key belongs to one tenant for good")
         return ApiKeyAuth(values.password)
 
+    @staticmethod
+    def is_own_error(response: Response) -> bool:
+        """Say whether an error answer is in the vendor's documented shape, (a), and so not a proxy's."""
+        return answers.is_own_error(response)
+
     # Flows
 
     @endpoint
@@ -74,13 +80,18 @@ class EtlworksApi(RemoteRunHook):
         The filters are those of "most list endpoints", (a); whether this one obeys each is not said.
 
         :param q: part of the name.
-        :param tag: a tag, or several; whether all or any of them must be there is not said.
+        :param tag: a tag, or several; whether all or any of them must be there is not said. ``None`` for any.
         :param sort: a field, with a leading ``-`` for descending order.
         :param since: changed after this moment: a datetime with its zone, or ISO 8601.
         :returns: ``[{"id": int, "name": str, ...}]``.
         :raises PermissionDeniedError: for a credential below Editor, on some releases (b).
         """
-        query = {"q": q, "tag": tag, "sort": sort, "since": _iso_text(since, "since")}
+        query: Query = {
+            "q": _optional(q, "q"),
+            "tag": _tags(tag),
+            "sort": _optional(sort, "sort"),
+            "since": _iso_text(since, "since"),
+        }
         return Call("GET", "rest/v1/flows", answers.flows, query=query, passing=PASSING)
 
     @endpoint
@@ -90,7 +101,7 @@ class EtlworksApi(RemoteRunHook):
         :param flow_id: number of the flow.
         :raises NotFoundError: if it is not there, or not visible to the credential.
         """
-        return Call("GET", f"rest/v1/flows/{integer_id(flow_id, 'flow_id')}", answers.flow, passing=PASSING)
+        return Call("GET", f"rest/v1/flows/{inputs.number_id(flow_id, 'flow_id')}", answers.flow, passing=PASSING)
 
     @endpoint
     def find_flow(self, name: str) -> Program[Flow]:
@@ -99,8 +110,7 @@ class EtlworksApi(RemoteRunHook):
         :param name: full name, capitals as they are.
         :raises InvalidInputError: if there is none, or more than one: then the flow must be named by its id.
         """
-        if not isinstance(name, str) or not name.strip():
-            raise InvalidInputError(f"flow_name must be the name of a flow, not {name!r}")
+        name = inputs.flow_name_text(name)
         found = [flow for flow in (yield from self.list_flows.plan(q=name)) if flow["name"] == name]
         if not found:  # the list need not obey q as we understand it
             found = [flow for flow in (yield from self.list_flows.plan()) if flow["name"] == name]
@@ -108,10 +118,11 @@ class EtlworksApi(RemoteRunHook):
             return found[0]
         if not found:
             raise InvalidInputError(
-                f"no flow visible to the credential of connection {self.conn_id!r} has exactly the name {name!r}"
+                f"no flow visible to the credential of connection {self.conn_id!r} has exactly the name "
+                f"{inputs.shown(name)}"
             )
-        ids = ", ".join(str(flow["id"]) for flow in found)
-        raise InvalidInputError(f"{len(found)} flows have the name {name!r}: {ids}; use flow_id instead")
+        ids = inputs.listed(str(flow["id"]) for flow in found)
+        raise InvalidInputError(f"{len(found)} flows have the name {inputs.shown(name)}: {ids}; use flow_id instead")
 
     @endpoint
     def run_flow(self, flow_id: int | str, parameters: Mapping[str, str] | None = None) -> Call[FlowExecutionResponse]:
@@ -125,12 +136,9 @@ class EtlworksApi(RemoteRunHook):
         :returns: ``{"flowId": int, "auditId": int, "status": int}``.
         :raises InvalidInputError: if a parameter is no string.
         """
-        wanted = dict(parameters or {})
-        strange = [name for name, value in wanted.items() if not (isinstance(name, str) and isinstance(value, str))]
-        if strange:
-            raise InvalidInputError(f"parameters must be a flat map of strings to strings; these are not: {strange}")
-        path = f"rest/v1/flows/{integer_id(flow_id, 'flow_id')}/run"
-        return Call("POST", path, answers.execution_response, json=wanted)
+        wanted = inputs.string_map(parameters)
+        path = f"rest/v1/flows/{inputs.number_id(flow_id, 'flow_id')}/run"
+        return Call("POST", path, answers.execution_response, json=wanted, starts_run=True)
 
     @endpoint
     def run_flow_by_name(self, flow_name: str) -> Call[FlowExecutionResponse]:
@@ -139,8 +147,8 @@ class EtlworksApi(RemoteRunHook):
         :param flow_name: name of the flow.
         :returns: as :meth:`run_flow`.
         """
-        path = f"rest/v1/flows/flow-name/{segment(flow_name)}/run"
-        return Call("POST", path, answers.execution_response, json={})
+        path = f"rest/v1/flows/flow-name/{segment(inputs.flow_name_text(flow_name))}/run"
+        return Call("POST", path, answers.execution_response, json={}, starts_run=True)
 
     # Executions
 
@@ -159,16 +167,19 @@ class EtlworksApi(RemoteRunHook):
         :param audit_id: number of the run.
         :param message_id: UUID of the message that started it, for runs started by a listener, (b).
         :param status: a filter of unknown meaning, (b).
-        :returns: ``{"status": "queued" | "running" | "success" | "warning" | "error" | "canceled", ...}``.
+        :returns: ``{"status": "queued" | "running" | "success" | "warning" | "error" | "canceled", ...}``; without
+            ``audit_id`` and ``message_id``, ``{"status": None}`` for a flow that has never run, where the vendor does
+            not answer that with a 404, (c).
         """
+        of_a_run = audit_id is not None or message_id is not None
         return Call(
             "GET",
-            f"rest/v1/executions/{integer_id(flow_id, 'flow_id')}",
-            answers.record,
+            f"rest/v1/executions/{inputs.number_id(flow_id, 'flow_id')}",
+            answers.record if of_a_run else answers.present_record,
             query={
-                "auditId": None if audit_id is None else integer_id(audit_id, "audit_id"),
+                "auditId": None if audit_id is None else inputs.number_id(audit_id, "audit_id"),
                 "messageId": None if message_id is None else uuid_text(message_id, "message_id"),
-                "status": status,
+                "status": _optional(status, "status"),
             },
             passing=PASSING,
         )
@@ -183,7 +194,7 @@ class EtlworksApi(RemoteRunHook):
         :param limit: items on a page, 1 to 200.
         :param offset: items to leave out.
         """
-        return self._pages(f"rest/v1/executions/{integer_id(flow_id, 'flow_id')}/history", {}, limit, offset)
+        return self._pages(f"rest/v1/executions/{inputs.number_id(flow_id, 'flow_id')}/history", {}, limit, offset)
 
     @endpoint
     def download_log(self, flow_id: int | str, audit_id: int | str) -> Call[str]:
@@ -195,7 +206,7 @@ class EtlworksApi(RemoteRunHook):
         :param flow_id: number of the flow.
         :param audit_id: number of the run.
         """
-        query = {"flowId": integer_id(flow_id, "flow_id"), "auditId": integer_id(audit_id, "audit_id")}
+        query = {"flowId": inputs.number_id(flow_id, "flow_id"), "auditId": inputs.number_id(audit_id, "audit_id")}
         return Call(
             "GET",
             "rest/v1/executions/console/download",
@@ -213,10 +224,10 @@ class EtlworksApi(RemoteRunHook):
         :param task_type: ``stream``, ``extract``, ``load``, ``task`` or ``hwm``.
         """
         if task_type is not None and task_type not in TASK_TYPES:
-            raise InvalidInputError(f"task_type must be one of {', '.join(TASK_TYPES)}, not {task_type!r}")
+            raise InvalidInputError(f"task_type must be one of {', '.join(TASK_TYPES)}, not {inputs.shown(task_type)}")
         return Call(
             "GET",
-            f"etl/rest/v1/tasks/{integer_id(audit_id, 'audit_id')}/",
+            f"etl/rest/v1/tasks/{inputs.number_id(audit_id, 'audit_id')}/",
             lambda response: cast("list[RunningTask]", answers.an_array(response)),
             query={"type": task_type},
             passing=PASSING,
@@ -242,8 +253,8 @@ class EtlworksApi(RemoteRunHook):
         """
         if day is not None and days_back is not None:
             raise InvalidInputError("give day or days_back, not both")
-        if days_back is not None and days_back < 0:
-            raise InvalidInputError(f"days_back must be 0 or more, not {days_back}")
+        if days_back is not None:
+            inputs.whole_number(days_back, "days_back", 0)
         return Call(
             "GET",
             "rest/v1/metrics/executions",
@@ -252,7 +263,7 @@ class EtlworksApi(RemoteRunHook):
                 "date": None if day is None else _day_text(day),
                 "offset": days_back,
                 "includeMetrics": include_metrics or None,
-                "tenantId": tenant_id,
+                "tenantId": None if tenant_id is None else inputs.number_id(tenant_id, "tenant_id"),
             },
             passing=PASSING,
         )
@@ -282,7 +293,7 @@ class EtlworksApi(RemoteRunHook):
         :param limit: items on a page, 1 to 200.
         :param offset: items to leave out.
         """
-        return self._pages(f"rest/{path.strip('/').removeprefix('rest/')}", query or {}, limit, offset)
+        return self._pages(inputs.listing_path(path), query or {}, limit, offset)
 
     @endpoint
     def get_health(self, *, all_nodes: bool = False) -> Call[dict[str, Any]]:
@@ -294,10 +305,8 @@ class EtlworksApi(RemoteRunHook):
 
     @staticmethod
     def _pages(path: str, query: Query, limit: int, offset: int) -> Call[Page[Any]]:
-        if not 1 <= limit <= LARGEST_PAGE:
-            raise InvalidInputError(f"limit must be 1 to {LARGEST_PAGE}, not {limit}")
-        if offset < 0:
-            raise InvalidInputError(f"offset must be 0 or more, not {offset}")
+        inputs.whole_number(limit, "limit", 1, LARGEST_PAGE)
+        inputs.whole_number(offset, "offset", 0)
         return answers.a_page(path, query, limit, offset)
 
 
@@ -307,10 +316,26 @@ def _iso_text(value: datetime | str | None, name: str) -> str | None:
         return None
     if isinstance(value, datetime) and value.tzinfo is None:
         raise InvalidInputError(f"{name} must have a time zone: {value!r}")
-    found = value if isinstance(value, datetime) else moment(value)
+    try:
+        found = value.astimezone(UTC) if isinstance(value, datetime) else moment(value)
+    except OverflowError:  # at both ends of the calendar
+        found = None
     if found is None:
-        raise InvalidInputError(f"{name} must be a datetime or ISO 8601, not {value!r}")
-    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        raise InvalidInputError(f"{name} must be a datetime or ISO 8601, not {inputs.shown(value)}")
+    return found.isoformat().replace("+00:00", "Z")
+
+
+def _optional(value: str | None, name: str) -> str | None:
+    return None if value is None else inputs.text(value, name)
+
+
+def _tags(value: str | Sequence[str] | None) -> str | list[str] | None:
+    """Return the tags of a filter, each of them text: none at all would mean all flows."""
+    if value is None or isinstance(value, str):
+        return _optional(value, "tag")
+    if not isinstance(value, list | tuple | set | frozenset) or not value:
+        raise InvalidInputError(f"tag must be a tag or several, not {inputs.shown(value)}; leave it out for all flows")
+    return [inputs.text(tag, "tag") for tag in value]
 
 
 def _day_text(value: date | str) -> str:
@@ -319,4 +344,4 @@ def _day_text(value: date | str) -> str:
     try:
         return date.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise InvalidInputError(f"day must be a date or YYYY-MM-DD, not {value!r}") from None
+        raise InvalidInputError(f"day must be a date or YYYY-MM-DD, not {inputs.shown(value)}") from None

@@ -62,7 +62,8 @@ class PasswordAuth(TokenAuth):
     def login(self) -> Generator[Request, Response, Token]:
         """Exchange login and password for a token, and that for one of the tenant."""
         body = {"login": self._login, "password": self._password}
-        token = yield from self._bought(Call("POST", self._path, json_object, json=body))
+        login = Call("POST", self._path, json_object, json=body, repeatable="a second login makes one more token")
+        token = yield from self._bought(login)
         if self._tenant is None:
             return token
         # (b): the body is empty, its type is named all the same.
@@ -71,6 +72,7 @@ class PasswordAuth(TokenAuth):
             f"rest/v1/token-auth/tenants/{segment(self._tenant)}",
             json_object,
             headers={"Content-Type": "application/json"},
+            repeatable="a second switch makes one more token",
         )
         return (yield from self._bought(switch, token))
 
@@ -83,11 +85,16 @@ class PasswordAuth(TokenAuth):
         if self._tenant is not None:
             return (yield from self.login())
         try:
-            return (yield from self._bought(Call("POST", "rest/v1/token-auth/refresh", json_object), token))
+            return (yield from self._bought(self._renewal, token))
         except WireError as error:
             if error.status is None:
                 raise
             raise UnauthorizedError(f"the token is not renewed: {error}", status=error.status) from None
+
+    @property
+    def _renewal(self) -> Call[dict[str, Any]]:
+        reason = "where the first has ended the old token, a login follows"
+        return Call("POST", "rest/v1/token-auth/refresh", json_object, repeatable=reason)
 
     def signed(self, request: Request, token: Token) -> Request:
         """Return the request with the token on it."""

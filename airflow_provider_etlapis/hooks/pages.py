@@ -7,8 +7,8 @@ from string import Formatter
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RemoteRun
-from airflow_provider_etlapis.runs.resume import Search
 
 
 def with_pages(value: Any, template: str | None) -> Any:

@@ -16,7 +16,7 @@ from airflow_provider_etlapis.hooks.base import CancelReport
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.webrobot_read import WebRobotReads
 from airflow_provider_etlapis.hooks.webrobot_runs import task_name, task_of
-from airflow_provider_etlapis.runs.model import RunRef
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 
 _LATER = "(not in the vendor's reference)"
 
@@ -34,7 +34,12 @@ class WebRobotStops(WebRobotReads):
 
         :raises VendorUnavailableError: if a stop got no answer, or a server's fault as its answer.
         """
-        run = yield from self.read_run.plan(ref)
+        return (yield from self.cancel_seen.plan((yield from self.read_run.plan(ref))))
+
+    @endpoint
+    def cancel_seen(self, run: RemoteRun) -> Program[CancelReport]:
+        """Stop a run that was just read, unless it has ended; as :meth:`cancel_run`."""
+        ref = run.ref
         if run.state.is_terminal:
             return CancelReport(False, f"run {ref.run_id} had ended already: {run.vendor_status}")
         if "execution_id" in ref.ids:

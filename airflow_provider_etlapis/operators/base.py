@@ -4,88 +4,73 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_etlapis.exceptions import (
-    AlreadyRunningError,
-    EtlApiError,
-    RemoteRunTimeoutError,
+from airflow_provider_etlapis.exceptions import EtlApiError
+from airflow_provider_etlapis.links import RemoteRunLink
+from airflow_provider_etlapis.operators.attempt import (
+    AttachedBecause,
+    Attempt,
+    Deadline,
+    Obstacle,
+    OnAlreadyRunning,
+    StartPolicy,
 )
-from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
-from airflow_provider_etlapis.operators.cancelling import cancel_quietly
-from airflow_provider_etlapis.operators.deferral import ended_before_resuming, is_timed_out, why_no_event
-from airflow_provider_etlapis.operators.hooked import UsesHook, completed
-from airflow_provider_etlapis.operators.judging import ended_badly, not_ended
-from airflow_provider_etlapis.operators.memory import TaskMemory, intent_of, is_automatic_retry
-from airflow_provider_etlapis.operators.outlets import tell_outlets
-from airflow_provider_etlapis.operators.remote_log import LogCopy, log_tail
-from airflow_provider_etlapis.operators.starting import Starter
-from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
-from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, Intent, Memory, OnLostStart, superseded
+from airflow_provider_etlapis.operators.deferral import Deferral, TriggerOutcome, read_event, why_no_event
+from airflow_provider_etlapis.operators.ending import RunEnding, attempt_at_kill, kill
+from airflow_provider_etlapis.operators.follow import follow
+from airflow_provider_etlapis.operators.hook_mixin import HookMixin
+from airflow_provider_etlapis.operators.inputs import one_of, seconds, true_or_false
+from airflow_provider_etlapis.operators.remote_log import LogCopy
+from airflow_provider_etlapis.operators.start import RunStarter
+from airflow_provider_etlapis.operators.task_state import (
+    TaskStateRepository,
+    intent_of,
+    is_automatic_retry,
+    publish,
+    published,
+)
+from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, OnLostStart
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-XCOM_RUN_ID = "run_id"
-XCOM_REMOTE_RUN = "remote_run"
+    from airflow_provider_etlapis.runs.model import RunRef
 
-OnAlreadyRunning = Literal["fail", "wait", "attach"]
 LogRemote = Literal[True, False, "on_failure"]
 
-_BACKSTOP = timedelta(minutes=1)
 
-
-def seconds(value: float | timedelta | None, name: str) -> float | None:
-    """Return a number of seconds from a number or a timedelta.
-
-    :raises ValueError: if it is not above 0.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if number is not None and number <= 0:
-        raise ValueError(f"{name} must be above 0 seconds, not {number}")
-    return number
-
-
-def one_of(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Check an argument that takes one of a few words.
-
-    :raises ValueError: naming the words.
-    """
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
-
-
-class RemoteRunOperator(UsesHook, BaseOperator):
+class RemoteRunOperator(HookMixin, BaseOperator):
     """Base of the operators that start a remote run.
 
     :param wait_for_completion: wait for the run's end; otherwise succeed as soon as it is started.
     :param deferrable: wait in a triggerer instead of on a worker. Default: ``[operators] default_deferrable``.
-    :param poll_interval: seconds between two looks at the run.
-    :param timeout: seconds (or a timedelta) after which the wait fails, counted from the start of the run. A retry
-        that follows the same run keeps the deadline, unless it has passed already. ``execution_timeout`` holds as
-        well, deferred or not; the earlier one counts.
-    :param poll_failure_budget: seconds for which the vendor may fail to answer without a break before the wait
-        is given up. The run is left alone then, and a retry of the task follows it again.
+    :param poll_interval: seconds (or a timedelta) between two polls of the run.
+    :param timeout: seconds (or a timedelta) after which the wait fails, counted from the start of the run; ``None``
+        for no limit. A retry that attaches to the same run keeps the deadline, unless it has passed already.
+        ``execution_timeout`` holds as well, deferred or not; the earlier one counts.
+    :param poll_failure_budget: seconds (or a timedelta) for which polling may fail without a break before the wait
+        is given up. The run is left alone then, and a retry of the task attaches to it again.
     :param cancel_on_kill: cancel the run when a person marks the task failed or clears it while it waits.
     :param cancel_on_timeout: cancel the run when the deadline passes.
-    :param on_lost_start: what to do if the start call got no answer and it cannot be told whether it started a
-        run: ``"fail"`` and say what to check, ``"adopt"`` the likeliest run, ``"restart"`` at the risk of two runs.
-        Where it can be told, the run is adopted, or started again if it is surely not there.
-    :param on_already_running: what to do if the vendor refuses the start because the thing runs already (vendors
+    :param on_lost_start: what to do if the start request got no usable response and it is unknown whether it started
+        a run: ``"fail"`` and say what to check, ``"adopt"`` the likeliest run, ``"restart"`` at the risk of two runs.
+        Where it is known, the task attaches to the run, or starts it again if it is surely not there.
+    :param on_already_running: what to do if the vendor refuses the start because the target runs already (vendors
         without that rule never do): ``"fail"``, ``"wait"`` for that run's end and start then, ``"attach"`` and
         wait for that run instead, which is never cancelled by us.
     :param log_remote: copy the run's log into the task's: ``True`` as it comes (deferred, that takes requests of
         its own for each run), ``False`` never, ``"on_failure"`` its last lines when the run ended badly. Where the
         vendor has no log, this changes nothing.
-    :param durable: remember the run, so that a retry follows it instead of starting a second one.
-    :param follow_progress: deferred only: read the run on its own at each look, at the cost of one request per
-        run, so that the log shows each step as it changes.
+    :param durable: remember the run, so that a retry attaches to it instead of starting a second one.
+    :param follow_progress: deferred only: poll the run individually, at the cost of one request per run and poll, so
+        that the log shows each step as it changes.
     """
 
     operator_extra_links = (RemoteRunLink(),)
@@ -96,9 +81,9 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 30.0,
+        poll_interval: float | timedelta = 30.0,
         timeout: float | timedelta | None = timedelta(days=7),
-        poll_failure_budget: float = DEFAULT_PATIENCE,
+        poll_failure_budget: float | timedelta = DEFAULT_PATIENCE,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         on_lost_start: OnLostStart = "fail",
@@ -112,11 +97,19 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         one_of("on_lost_start", on_lost_start, LOST_START_POLICIES)
         one_of("on_already_running", on_already_running, get_args(OnAlreadyRunning))
         one_of("log_remote", log_remote, get_args(LogRemote))
+        true_or_false(
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+            durable=durable,
+            follow_progress=follow_progress,
+        )
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = seconds(poll_interval, "poll_interval") or 0.0
-        self.timeout = seconds(timeout, "timeout")
-        self.poll_failure_budget = poll_failure_budget
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.timeout = None if timeout is None else seconds(timeout, "timeout")
+        self.poll_failure_budget = seconds(poll_failure_budget, "poll_failure_budget")
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.on_lost_start: OnLostStart = on_lost_start
@@ -124,12 +117,8 @@ class RemoteRunOperator(UsesHook, BaseOperator):
         self.log_remote: LogRemote = log_remote
         self.durable = durable
         self.follow_progress = follow_progress
-        self._following: RunRef | None = None
-        self._starter: Starter | None = None
-        self._owned = True
-        self._free_by: float | None = None
-        self._stopping: str | None = None
-        self._entered = time.time()
+        self._attempt = Attempt(time.time())
+        self._starter: RunStarter | None = None
 
     # What a vendor's operator says
 
@@ -143,316 +132,179 @@ class RemoteRunOperator(UsesHook, BaseOperator):
     # The task's life
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start the run, or follow that of an earlier try, and wait for it."""
-        self._entered = time.time()
-        return self._begin(context)
-
-    def _begin(self, context: Context) -> dict[str, Any]:
-        spec = self.spec()
-        memory = TaskMemory(context, enabled=self.durable)
-        intent = intent_of(context, spec, self.retries or 0)
-        is_retry = self.durable and is_automatic_retry(context, self.retries or 0)
-        began = getattr(context.get("dag_run"), "start_date", None)
-        self._starter = starter = Starter(self.hook, self.log, memory, self.on_lost_start)
-        self._stopping = self._stopping or self._stopped_earlier(memory.load(), intent)
-        self._free_by = self._free_by or self._deadline(None)
-        while True:
-            try:
-                run, kept = starter.obtain(spec, intent, is_retry=is_retry, began=began)
-            except AlreadyRunningError as error:
-                other = self._in_the_way(spec, error)
-            else:
-                return self._follow(context, run, kept, memory)
-            if other is not None and self.on_already_running == "attach" and other.ref.run_id != self._stopping:
-                self.log.info("Attaching to run %s, which this task did not start", other.ref.run_id)
-                attached = Memory(intent_of(context, spec, self.retries or 0), owned=False)
-                return self._follow(context, other, attached, memory)
-            if other is not None:
-                self._wait_until_free(context, other.ref, self._free_by)
-            # A vendor may refuse for a while after a run has ended: not asked again at once.
-            time.sleep(self.poll_interval)
-
-    def _stopped_earlier(self, left: Memory | None, intent: Intent) -> str | None:
-        """Return the id of an earlier try's run that was cancelled and may still be stopping.
-
-        A run of before a clear is cancelled here if it goes on: whoever had to do that when the person cleared the
-        task may have been gone, or may come to it only later.
-        """
-        if left is None or left.ref is None:
-            return None
-        if left.cancelled:
-            return left.ref.run_id
-        left_by_policy = not self.cancel_on_timeout and left.deadline is not None and left.deadline <= time.time()
-        if superseded(left, intent) is None or left_by_policy or not (self.cancel_on_kill and self.wait_for_completion):
-            return None
-        self.log.info("The task was cleared. Making sure that run %s of before does not go on", left.ref.run_id)
-        cancel_quietly(self.hook, left.ref, self.log)
-        return left.ref.run_id if self.hook.capabilities.cancel else None
-
-    def _in_the_way(self, spec: Mapping[str, Any], error: AlreadyRunningError) -> RemoteRun | None:
-        """Return the run because of which a start was refused, ``None`` if it has ended by now.
-
-        :raises AlreadyRunningError: if that is to fail the task. A run of an earlier try that was cancelled and is
-            still stopping never does: it is waited for.
-        """
-        if self.on_already_running == "fail" and self._stopping is None:
-            raise error
-        if self._free_by is not None and time.time() >= self._free_by:
-            message = f"It was still running at the deadline, nothing was started: {error}"
-            raise RemoteRunTimeoutError(message) from error
-        other = self.hook.find_running(spec)
-        if other is None or other.state.is_terminal:
-            self.log.info("What was running has ended: starting")
-            return None
-        if self.on_already_running == "fail" and other.ref.run_id != self._stopping:
-            raise error
-        return other
-
-    def _follow(self, context: Context, run: RemoteRun, kept: Memory, memory: TaskMemory) -> dict[str, Any]:
-        self._owned = kept.owned
-        self._publish(context, run)
-        deadline = self._deadline(kept.deadline)
-        memory.save(replace(kept, ref=run.ref, url=run.url, deadline=deadline))
-        if not self.wait_for_completion:
-            tell_outlets(context, self.outlets, run)
-            return run.manifest()
-        if run.state.is_terminal:
-            return self._finish(context, self.hook.read_run(run.ref))
-        if self.deferrable:
-            self._defer(run.ref, deadline, "execute_complete")
-        return self._wait_here(context, run.ref, deadline)
-
-    def _wait_until_free(self, context: Context, ref: RunRef, deadline: float | None) -> None:
-        """Wait for the end of the run because of which the start was refused."""
-        self._owned = False
-        self.log.info("Waiting for run %s to end, to start then", ref.run_id)
-        if self.deferrable:
-            self._defer(ref, deadline, "execute_when_free")
-        wait, outcome = self._watch_here(ref, deadline, copies_log=False)
-        if outcome.verdict is not Verdict.DONE:
-            self._conclude(context, wait.ref, outcome.verdict, outcome.message, deadline)
-        self._owned = True
+        """Start the run, or attach to that of an earlier try, and wait for it."""
+        self._attempt = Attempt(time.time())
+        return self._start_and_wait(context, self._deadline(None))
 
     def execute_when_free(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Start the run after the one in its way has ended."""
-        ref, verdict, message = _told_by(event)
-        self._owned = False
-        self._free_by = (event or {}).get("deadline")
-        self._stopping = ref.run_id  # it may be called canceled before it has stopped
-        if verdict != Verdict.DONE:
-            return self._conclude(context, ref, verdict, message, None)
-        self._owned = True
-        return self._begin(context)
+        told = read_event(event)
+        self._attempt = self._attempt.blocked_by(told.ref)
+        if told.verdict != Verdict.DONE:
+            raise self._ending(context).not_done(told.verdict, told.message)
+        self._attempt = self._attempt.unblocked()
+        free_by = self._deadline(None) if told.deadline is None else Deadline(told.deadline, told.limit)
+        return self._start_and_wait(context, free_by)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take up the task again after a deferred wait.
+        """Resume the task after a deferred wait.
 
         :param event: ``{"status": verdict, "ref": {...}, "owned": bool, "deadline": float | None, "message": str}``.
         """
-        ref, verdict, message = _told_by(event)
-        told = event or {}
-        self._owned = bool(told.get("owned", True))
-        self._following = ref
-        return self._conclude(context, ref, verdict, message, told.get("deadline"), told.get("state"))
+        return self._conclude(context, read_event(event))
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> dict[str, Any]:
-        """Take up the task after a deferral; also one that no triggerer ended in time, or whose trigger crashed."""
+        """Resume the task after a deferral; also one that no triggerer ended in time, or whose trigger crashed."""
         try:
             result: dict[str, Any] = super().resume_execution(next_method, next_kwargs, context)
         except EtlApiError:
             raise
         except Exception as error:
-            ref, reason = self._remembered(context), why_no_event(error)
-            if ref is None or reason is None:
+            known, reason = published(context), why_no_event(error)
+            if known is None or reason is None:
                 raise
+            ref, started_by_us = known
             if reason == "failure":
-                self.log.warning("The trigger failed. Run %s was left alone; a retry follows it again", ref.run_id)
+                self.log.warning(
+                    "The trigger failed. Run %s was left alone; a retry of this task attaches to it again", ref.run_id
+                )
                 raise
-            self._following = ref
-            return self._conclude(
-                context, ref, Verdict.DEADLINE, f"Run {ref.run_id}: no triggerer ended the wait in time", None
-            )
+            message = f"Run {ref.run_id} did not finish in time: no triggerer ended the wait in time"
+            late = TriggerOutcome(ref, Verdict.DEADLINE, message, started_by_us, None, "", None)
+            return self._conclude(context, late)
         return result
 
     def on_kill(self) -> None:
         """Cancel the run when the task is killed on a worker, also one that is just being started."""
-        if self._following is None and self._starter is not None:
-            try:
-                begun = self._starter.interrupted()
-            except EtlApiError as error:
-                self.log.warning("The task was killed while its start call was under way. %s", error)
-                return
-            self._following = begun.ref if begun is not None else None
-        if self._following is None and (context := ended_before_resuming()) is not None:
-            self._following = self._remembered(context)
-        if self._following is None:
-            return
-        late = is_timed_out()
-        if late:
-            self.log.error("Run %s had not ended by its deadline, the execution_timeout", self._following.run_id)
-        if not self._owned or not (self.cancel_on_timeout if late else self.cancel_on_kill):
-            self.log.info("The task was ended; run %s goes on", self._following.run_id)
-            return
-        cancel_quietly(self.hook, self._following, self.log)
+        self._attempt = attempt_at_kill(self._attempt, self._starter, self.log)
+        kill(self, self._attempt)
 
-    def _publish(self, context: Context, run: RemoteRun) -> None:
-        """Push what links, kills and other tasks need, the moment the run is known."""
-        self._following = run.ref
-        ti = context["ti"]
-        ti.xcom_push(key=XCOM_RUN_ID, value=run.ref.run_id)
-        ti.xcom_push(key=XCOM_REMOTE_RUN, value={**run.ref.to_json(), "owned": self._owned})
-        if run.url:
-            ti.xcom_push(key=XCOM_RUN_URL, value=run.url)
-            self.log.info("See %s", run.url)
+    # Step by step
 
-    def _remembered(self, context: Context) -> RunRef | None:
-        ti = context["ti"]
-        mapped = ti.map_index is not None and ti.map_index >= 0
-        value = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_REMOTE_RUN, map_indexes=ti.map_index if mapped else None)
-        if not value:
-            return None
-        self._owned = bool(value.get("owned", True))
-        return RunRef.from_json(value)
-
-    # Waiting
-
-    def _deadline(self, remembered: float | None) -> float | None:
-        """Return the earlier of both deadlines, in seconds since the epoch.
-
-        :param remembered: the deadline of an earlier try for the same run.
-        """
-        now = time.time()
-        limits = []
-        if self.timeout is not None:
-            limits.append(remembered if remembered is not None and remembered > now else now + self.timeout)
-        if self.execution_timeout is not None:
-            # A little early, so that the framework does not interrupt what is done at the deadline.
-            allowed = self.execution_timeout.total_seconds()
-            limits.append(self._entered + allowed - min(2.0, allowed / 10))
-        return min(limits, default=None)
-
-    def _defer(self, ref: RunRef, deadline: float | None, method_name: str) -> None:
-        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
-
-        left = None if deadline is None else timedelta(seconds=max(0.0, deadline - time.time()))
-        self.defer(
-            trigger=RemoteRunTrigger(
-                hook=self.hook_path(),
-                conn_id=self.hook.conn_id,
-                ref=ref.to_json(),
-                poll_interval=self.poll_interval,
-                deadline=deadline,
-                patience=self.poll_failure_budget,
-                cancel_on_kill=self.cancel_on_kill,
-                owned=self._owned,
-                singly=self.follow_progress,
-                with_log=self._copies_log,
-                not_before=handed_over(),
-            ),
-            method_name=method_name,
-            # The trigger keeps the deadline; the framework's own timeout is for when no triggerer is alive.
-            timeout=None if left is None else left + _BACKSTOP,
+    def _start_and_wait(self, context: Context, free_by: Deadline) -> dict[str, Any]:
+        spec = self.spec()
+        self._starter = starter = self._make_starter(context, spec)
+        while True:
+            found = starter.start_or_attach(spec)
+            if not isinstance(found, Obstacle):
+                break
+            self._wait_until_free(context, found, free_by)
+        self._starter = None
+        record = found.record
+        deadline = self._deadline(record.deadline)
+        self._attempt = self._attempt.attached(
+            found.run.ref, found.because, started_by_us=record.owned, deadline=deadline
         )
+        self._state(context).save(replace(record, deadline=deadline.at))
+        publish(context, found.run, started_by_us=record.owned, log=self.log)
+        if not self.wait_for_completion:
+            return self._ending(context).started(found.run)
+        if self.deferrable and not found.run.state.is_terminal:
+            self._defer(found.run.ref, deadline, "execute_complete")
+        return self._wait_here(context, found.run.ref, deadline)
+
+    def _make_starter(self, context: Context, spec: Mapping[str, Any]) -> RunStarter:
+        retries = self.retries or 0
+        policy = StartPolicy(
+            self.on_lost_start,
+            self.on_already_running,
+            cancels_earlier_runs=self.cancel_on_kill and self.wait_for_completion,
+            cancels_at_deadline=self.cancel_on_timeout,
+            poll_interval=self.poll_interval,
+            poll_failure_budget=self.poll_failure_budget,
+        )
+        return RunStarter(
+            self.hook,
+            self.poll,
+            self.log,
+            self._state(context),
+            policy,
+            intent_of(context, spec, retries),
+            is_retry=self.durable and is_automatic_retry(context, retries),
+            dag_run_began=getattr(context.get("dag_run"), "start_date", None),
+            stopping=self._attempt.stopping,
+        )
+
+    def _wait_until_free(self, context: Context, obstacle: Obstacle, free_by: Deadline) -> None:
+        """Wait for the end of the run because of which the start was refused, or which is still stopping."""
+        if obstacle.ref is not None:
+            self.log.info("Waiting for run %s to end, to start then", obstacle.ref.run_id)
+            self._attempt = self._attempt.blocked_by(obstacle.ref)
+            if self.deferrable:
+                self._defer(obstacle.ref, free_by, "execute_when_free")
+            _, outcome = self._follow(obstacle.ref, free_by, copies_log=False)
+            if outcome.verdict is not Verdict.DONE:
+                raise self._ending(context).not_done(outcome.verdict, outcome.message)
+            self._attempt = self._attempt.unblocked()
+        elif free_by.at is not None and time.time() >= free_by.at:
+            raise self._ending(context).never_free(free_by)
+        # A vendor may refuse for a while after a run has ended: not asked again at once.
+        time.sleep(self.poll_interval)
+
+    def _wait_here(self, context: Context, ref: RunRef, deadline: Deadline) -> dict[str, Any]:
+        wait, outcome = self._follow(ref, deadline, copies_log=self._copies_log)
+        ending = self._ending(context)
+        if outcome.verdict is not Verdict.DONE or wait.last is None:
+            raise ending.not_done(outcome.verdict, outcome.message)
+        return ending.finished(wait.last, logged=wait.last.steps)
+
+    def _conclude(self, context: Context, told: TriggerOutcome) -> dict[str, Any]:
+        """Act on the end of a deferred wait."""
+        deadline = Deadline(told.deadline, told.limit)
+        self._attempt = self._attempt.attached(
+            told.ref, AttachedBecause.RESUMED, started_by_us=told.started_by_us, deadline=deadline
+        )
+        ending = self._ending(context)
+        if told.verdict != Verdict.DONE:
+            raise ending.not_done(told.verdict, told.message)
+        # With the patience of the wait itself: an end that was seen must not be lost to one odd answer now.
+        wait, outcome = self._follow(told.ref, deadline, copies_log=False)
+        if outcome.verdict is not Verdict.DONE or wait.last is None:
+            raise ending.not_done(outcome.verdict, outcome.message)
+        return ending.finished(wait.last, logged=wait.last.steps, seen=told.state)
+
+    # The means
+
+    def _state(self, context: Context) -> TaskStateRepository:
+        return TaskStateRepository(context, enabled=self.durable)
+
+    def _ending(self, context: Context) -> RunEnding:
+        return RunEnding(self, self._attempt, context)
+
+    def _follow(self, ref: RunRef, deadline: Deadline, *, copies_log: bool) -> tuple[Wait, Outcome]:
+        policy = WaitPolicy(deadline.at, self.poll_failure_budget)
+        wait = Wait(ref, policy, seen_well=True, limit=deadline.limit)
+        copy = LogCopy(self.hook, ref, self.log).copy_new_lines if copies_log else lambda: None
+        return wait, follow(wait, self.poll, self.log, interval=self.poll_interval, after_poll=copy)
+
+    def _defer(self, ref: RunRef, deadline: Deadline, method_name: str) -> None:
+        deferral = Deferral(
+            hook=self.hook_path(),
+            conn_id=self.hook.conn_id,
+            ref=ref,
+            poll_interval=self.poll_interval,
+            deadline=deadline.at,
+            limit=deadline.limit,
+            poll_failure_budget=self.poll_failure_budget,
+            cancel_on_kill=self.cancel_on_kill,
+            started_by_us=self._attempt.started_by_us,
+            poll_individually=self.follow_progress,
+            with_log=self._copies_log,
+            seen_well=True,
+        )
+        self.defer(trigger=deferral.trigger(), method_name=method_name, timeout=deferral.timeout)
 
     @property
     def _copies_log(self) -> bool:
-        return self.log_remote is True and self.hook.capabilities.logs and self._owned
+        return self.log_remote is True and self.hook.capabilities.logs and self._attempt.started_by_us
 
-    def _wait_here(self, context: Context, ref: RunRef, deadline: float | None) -> dict[str, Any]:
-        wait, outcome = self._watch_here(ref, deadline, copies_log=self._copies_log)
-        if outcome.verdict is Verdict.DONE and wait.last is not None:
-            return self._finish(context, wait.last, wait.last.steps)
-        return self._conclude(context, ref, outcome.verdict, outcome.message, deadline)
-
-    def _watch_here(self, ref: RunRef, deadline: float | None, *, copies_log: bool) -> tuple[Wait, Outcome]:
-        wait = Wait(ref, WaitPolicy(deadline, self.poll_failure_budget))
-        if copies_log:
-            return wait, self.wait_out(wait, self.poll_interval, LogCopy(self.hook, ref, self.log).go_on)
-        return wait, self.wait_out(wait, self.poll_interval)
-
-    # The end
-
-    def _conclude(
-        self,
-        context: Context,
-        ref: RunRef,
-        verdict: str,
-        message: str,
-        deadline: float | None,
-        seen: str | None = None,
-    ) -> dict[str, Any]:
-        """Act on the end of a wait.
-
-        :param seen: the state in which the trigger saw the run end.
-        """
-        if verdict == Verdict.DONE:
-            # With the patience of the wait itself: an end that was seen must not be lost to a blip now.
-            wait, outcome = self._watch_here(ref, deadline, copies_log=False)
-            if outcome.verdict is not Verdict.DONE or wait.last is None:
-                return self._conclude(context, ref, outcome.verdict, outcome.message, deadline)
-            run = wait.last
-            if seen == RunState.CANCELLED:
-                # Some vendors say "canceled" when a stop is asked for, and something else later: never a success.
-                run = replace(run, state=RunState.CANCELLED)
-            return self._finish(context, run, run.steps)
-        if verdict != Verdict.DEADLINE:
-            raise not_ended(verdict, message, ref)
-        run_goes_on = "The run was left alone (cancel_on_timeout=False)."
-        if not self._owned:
-            run_goes_on = "The run was not started by this task and was left alone."
-        elif self.cancel_on_timeout:
-            report = cancel_quietly(self.hook, ref, self.log)
-            if report.asked:
-                self._remember_cancelled(context, ref)
-            run_goes_on = f"Cancelling it: {report.note}."
-        raise RemoteRunTimeoutError(f"{message}. {run_goes_on}", {"run_id": ref.run_id, "vendor": ref.vendor})
-
-    def _finish(self, context: Context, run: RemoteRun, told: Sequence[Step] = ()) -> dict[str, Any]:
-        """Judge a run that has ended.
-
-        :param told: steps that are in the task's log already.
-        """
-        run = completed(self.hook, run, self.log)
-        if run.state.is_good and self._was_cancelled(context, run.ref):
-            self.log.warning("Run %s was cancelled: %s does not make it a success", run.ref.run_id, run.vendor_status)
-            run = replace(run, state=RunState.CANCELLED)
-        if run.state is RunState.CANCELLED:
-            self._remember_cancelled(context, run.ref)
-        tail: Sequence[str] = ()
-        good = run.state.is_good and not (run.state is RunState.WARNING and self.warning_is_failure)
-        if not good and self.hook.capabilities.logs and self.log_remote is not False:
-            tail = log_tail(self.hook, run.ref)
-        for step in run.steps:
-            if step in told:
-                continue
-            self.log.info("Step %s ended as %s", step.name, step.vendor_status)
-        memory = TaskMemory(context, enabled=self.durable)
-        if (left := memory.load()) is not None:
-            memory.save(replace(left, finished=True))
-        error = ended_badly(run, warning_is_failure=self.warning_is_failure, log_tail=tail)
-        if error is not None:
-            raise error
-        tell = self.log.warning if run.state is RunState.WARNING else self.log.info
-        tell("Run %s ended as %s", run.ref.run_id, run.vendor_status)
-        tell_outlets(context, self.outlets, run)
-        return run.manifest()
-
-    def _was_cancelled(self, context: Context, ref: RunRef) -> bool:
-        left = TaskMemory(context, enabled=self.durable).load()
-        return left is not None and left.cancelled and left.ref is not None and left.ref.run_id == ref.run_id
-
-    def _remember_cancelled(self, context: Context, ref: RunRef) -> None:
-        """Note that the run is never a success, whatever its vendor calls it when it has stopped."""
-        memory = TaskMemory(context, enabled=self.durable)
-        left = memory.load()
-        if left is not None and left.ref is not None and left.ref.run_id == ref.run_id:
-            memory.save(replace(left, cancelled=True))
-
-
-def _told_by(event: Mapping[str, Any] | None) -> tuple[RunRef, str, str]:
-    """Read a trigger's event; anything else fails loudly."""
-    if not event or "status" not in event or "ref" not in event:
-        raise EtlApiError(f"The trigger sent no usable event: {event!r}")
-    return RunRef.from_json(event["ref"]), str(event["status"]), str(event.get("message", ""))
+    def _deadline(self, remembered: float | None) -> Deadline:
+        return Deadline.earliest(
+            timeout=self.timeout,
+            execution_timeout=self.execution_timeout,
+            entered_at=self._attempt.entered_at,
+            now=time.time(),
+            remembered=remembered,
+        )

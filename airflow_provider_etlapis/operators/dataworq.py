@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 
 if TYPE_CHECKING:
@@ -16,20 +15,22 @@ class DataworqExecuteJobOperator(RemoteRunOperator):
     """Starts a DataWORQ job, a run of a flow's run profile, and waits for it.
 
     DataWORQ's API documents no call that cancels a job: when the task is killed or its deadline passes, the job goes
-    on, and the task's log says which one and where. Its log may hold parameter values, paths and command lines in
-    clear: ``log_remote`` says when the end of it is copied to the task's log (default: when the job failed).
+    on, and the task's log names it. The job's own log may hold parameter values, paths and command lines in clear
+    text: ``log_remote`` sets when its end is copied to the task's log (default: when the job failed).
 
-    Jobs carry no text of ours. To recognise the job of a start call that got no answer, give ``flow_name``: then a
-    job of that name that was started since is taken, if it is the only one. Without it such a task fails and says
-    what to check (see ``on_lost_start``).
+    A start request that gets no response is never repeated blindly, and DataWORQ's API does not show whose a job is.
+    So set ``flow_name``: if the job lists then show that no job was started, it is started again; if they show one
+    that may be ours, or too little, the task fails and names it. Without ``flow_name`` such a task always fails and
+    says what to check. ``on_lost_start="adopt"`` takes the likeliest job that began after the start request.
 
     :param flow_id: id of the flow, as DataWORQ shows it.
-    :param run_profile_name: run profile of the flow.
+    :param run_profile_name: run profile of the flow (default ``"default"``).
     :param parameters: a dict of str, int or float values (no bool, no None), or DataWORQ's own list of
         ``{"name": ..., "type": "string" | "integer" | "float", "value": ...}``, where a template that renders a
         number as text is understood.
-    :param notification_enabled: let DataWORQ notify people as the flow says.
-    :param flow_name: name of the flow in DataWORQ's job list (the file's name without ``.flx``).
+    :param notification_enabled: let DataWORQ notify people as the flow says (default ``False``).
+    :param flow_name: name of the flow in DataWORQ's job list (the file's name without ``.flx``). It takes two list
+        requests before each start; one brings the logs of up to 100 ended jobs.
     :param dataworq_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.operators.base.RemoteRunOperator`. Returns the
@@ -70,14 +71,12 @@ class DataworqExecuteJobOperator(RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks.dataworq_jobs import checked_name, job_parameters
+        from airflow_provider_etlapis.hooks.dataworq_inputs import checked_name, checked_switch, job_parameters
 
-        if not isinstance(self.notification_enabled, bool):
-            raise InvalidInputError(f"notification_enabled must be True or False, not {self.notification_enabled!r}")
         return {
             "flow_id": checked_name(self.flow_id, "flow_id"),
             "run_profile_name": checked_name(self.run_profile_name, "run_profile_name"),
             "parameters": job_parameters(self.parameters),
-            "notification_enabled": self.notification_enabled,
+            "notification_enabled": checked_switch(self.notification_enabled, "notification_enabled"),
             "flow_name": None if self.flow_name is None else checked_name(self.flow_name, "flow_name"),
         }

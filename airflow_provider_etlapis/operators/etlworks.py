@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import UUID
 
-from airflow_provider_etlapis.connection_forms import ETLWORKS_RUN_KEY
 from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.operators.base import RemoteRunOperator, one_of
+from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.inputs import one_of
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.etlworks import EtlworksHook
@@ -28,12 +28,14 @@ class EtlworksRunFlowOperator(RemoteRunOperator):
     connection, a run goes on when the task is ended, and the log says so.
 
     :param flow_id: number of the flow; this or ``flow_name``.
-    :param flow_name: exact name of the flow, looked up at each run; none and several of that name are errors.
+    :param flow_name: exact name of the flow, looked up at each run; none and several of that name are errors. Also the
+        number that native rendering makes of a name of digits.
     :param parameters: flat map, which the flow has as ``{name}``. Numbers, booleans (``true``, ``false``) and dates
         become text; nested values and ``None`` are refused before anything is sent.
     :param run_key_parameter: name of a further parameter that carries a text by which the run is recognised if the
         answer to its start is lost: ``True`` for ``airflow_run_key``, ``False`` for none, ``None`` for what the
-        connection says.
+        connection says. Recommended: nothing else shows which run is the task's, so without it a lost answer that a new
+        run of the flow may belong to fails the task (``on_lost_start``).
     :param on_warning: whether a run that ends in a warning is a success (``"succeed"``, the log says so) or a failure
         (``"fail"``).
     :param etlworks_conn_id: id of the Airflow connection.
@@ -89,12 +91,11 @@ class EtlworksRunFlowOperator(RemoteRunOperator):
         }
 
     def _run_key(self) -> str | None:
-        wanted = self.run_key_parameter
-        if isinstance(wanted, bool):
-            return ETLWORKS_RUN_KEY if wanted else ""
-        if wanted is not None and (not isinstance(wanted, str) or not wanted.strip()):
-            raise InvalidInputError(f"run_key_parameter must be the name of a parameter, not {wanted!r}")
-        return wanted
+        from airflow_provider_etlapis.hooks.etlworks_inputs import run_key_name
+
+        if self.run_key_parameter == "":
+            raise InvalidInputError("run_key_parameter must be the name of a parameter, and is empty; False sends none")
+        return run_key_name(self.run_key_parameter)
 
 
 def which_flow(flow_id: int | str | None, flow_name: str | None) -> dict[str, str]:
@@ -102,16 +103,15 @@ def which_flow(flow_id: int | str | None, flow_name: str | None) -> dict[str, st
 
     :raises InvalidInputError: unless exactly one of both is given; an empty text, as templates leave it, is none.
     """
-    from airflow_provider_etlapis.hooks.values import integer_id
+    from airflow_provider_etlapis.hooks.etlworks_inputs import flow_name_text, number_id, shown
 
-    named = [value for value in (flow_id, flow_name) if value is not None and value != ""]
-    if len(named) != 1:
-        raise InvalidInputError(f"give flow_id or flow_name, one of them, not {flow_id!r} and {flow_name!r}")
-    if named[0] is flow_id:
-        return {"flow_id": str(integer_id(flow_id, "flow_id"))}
-    if not isinstance(flow_name, str) or not flow_name.strip():
-        raise InvalidInputError(f"flow_name must be the name of a flow, not {flow_name!r}")
-    return {"flow_name": flow_name}
+    has_id, has_name = (not (value is None or value == "") for value in (flow_id, flow_name))
+    if has_id == has_name:
+        given = f"{shown(flow_id)} and {shown(flow_name)}"
+        raise InvalidInputError(f"give flow_id or flow_name, one of them, not {given}")
+    if has_id:
+        return {"flow_id": str(number_id(flow_id, "flow_id"))}
+    return {"flow_name": flow_name_text(flow_name)}
 
 
 def flat(parameters: Mapping[str, Any] | None) -> dict[str, str]:
@@ -119,18 +119,16 @@ def flat(parameters: Mapping[str, Any] | None) -> dict[str, str]:
 
     :raises InvalidInputError: naming those that cannot be text without guessing.
     """
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, Mapping):
-        raise InvalidInputError(f"parameters must be a flat map (a dict), not {type(parameters).__name__}")
-    nameless = [name for name in parameters if not isinstance(name, str) or not name]
-    if nameless:
-        raise InvalidInputError(f"names of parameters must be text, not {nameless}")
-    made = {name: _as_text(value) for name, value in parameters.items()}
-    strange = [f"{name} ({type(parameters[name]).__name__})" for name, text in made.items() if text is None]
+    from airflow_provider_etlapis.hooks.etlworks_inputs import listed, parameter_map, string_map
+
+    checked = parameter_map(parameters)
+    made = {name: _as_text(value) for name, value in checked.items()}
+    strange = [f"{name} ({_kind(checked[name])})" for name, text in made.items() if text is None]
     if strange:
-        raise InvalidInputError(f"parameters must be text, numbers, booleans or dates; these are not: {strange}")
-    return {name: text for name, text in made.items() if text is not None}
+        raise InvalidInputError(
+            f"parameters must be text, finite numbers, booleans or dates; these are not: {listed(strange)}"
+        )
+    return string_map(made)
 
 
 def _as_text(value: Any) -> str | None:
@@ -140,6 +138,22 @@ def _as_text(value: Any) -> str | None:
         return str(value).lower()
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, int | float | Decimal) and math.isfinite(value):
-        return str(value)
-    return str(value) if isinstance(value, UUID) else None
+    if isinstance(value, float | Decimal):
+        return str(value) if _is_finite(value) else None
+    if isinstance(value, int | UUID):
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python writes
+            return None
+    return None
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+
+
+def _kind(value: Any) -> str:
+    """Name what a value is, for a message; not the value, which may be a secret."""
+    if isinstance(value, float | Decimal):
+        return "not finite"
+    return "too many digits" if isinstance(value, int) else type(value).__name__

@@ -16,7 +16,7 @@ _TAIL = 50
 
 
 class LogCopy:
-    """Copies a run's log into a task's, from where it was left at the last look."""
+    """Copies a run's log into a task's, each time from where it stopped before."""
 
     def __init__(self, hook: RemoteRunHook, ref: RunRef, log: TaskLog) -> None:
         self._hook = hook
@@ -24,7 +24,7 @@ class LogCopy:
         self._log = log
         self._cursor: Any = None
 
-    def go_on(self) -> None:
+    def copy_new_lines(self) -> None:
         """Copy what is new; a log that cannot be read ends no wait."""
         try:
             chunk = self._hook.read_log(self._ref, self._cursor)

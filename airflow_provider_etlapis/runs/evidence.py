@@ -114,7 +114,8 @@ class StartProof:
     @property
     def can_show(self) -> bool:
         """Whether a run can be shown to be ours at all."""
-        return bool(self.marker) or (self.inputs != "hidden" and bool(self.order))
+        shows_whose = self.inputs == "none" or (self.inputs == "shown" and self.starter == "shown")
+        return bool(self.marker) or (shows_whose and bool(self.order))
 
 
 @dataclass(frozen=True, slots=True)

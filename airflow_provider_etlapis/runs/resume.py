@@ -1,4 +1,4 @@
-"""Decides what a try does about a run that an earlier try, or an unanswered start call, may have left.
+"""Decides what a try does about a run that an earlier try, or an unanswered start request, may have left.
 
 What must not be relaxed: a retry never starts a second run while the first may be alive; a clear by a person
 is not a retry; absence of knowledge is not knowledge of absence.
@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
-from airflow_provider_etlapis.runs.evidence import Search
+from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
-
-__all__ = ["Search", "Sighting"]
 
 OnLostStart = Literal["fail", "adopt", "restart"]
 LOST_START_POLICIES: tuple[str, ...] = get_args(OnLostStart)
@@ -50,12 +47,12 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class AttemptRecord:
     """What a try leaves for the next one: an intent, and the run once it is known.
 
     :param deadline: seconds since the epoch, of the wait for this run.
     :param finished: whether a try has seen the run's end.
-    :param owned: whether the task started the run, rather than attached to one of somebody else.
+    :param owned: whether the task started the run, rather than attached to one that somebody else started.
     :param cancelled: whether the run was seen, or asked to be, cancelled: then it is never a success, because some
         vendors call such a run something else later.
     """
@@ -88,7 +85,7 @@ class Memory:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Memory:
+    def from_json(cls, value: Mapping[str, Any]) -> AttemptRecord:
         """Read what :meth:`to_json` wrote, by this release or an older one."""
         return cls(
             Intent(
@@ -109,53 +106,63 @@ class Memory:
         )
 
 
-class Recall(StrEnum):
-    """What a try has to look at first."""
+class AttemptPlan(StrEnum):
+    """What a try has to do before it may start a run."""
 
-    NOTHING = "nothing"
+    START = "start"
     """Nobody was here before, or a person cleared the task: start."""
-    RUN = "run"
+    CHECK_RUN = "check run"
     """An earlier try knows its run: read it."""
-    INTENT = "intent"
-    """An earlier try was about to start one and did not get to know it: look for it."""
+    SEARCH = "search"
+    """An earlier try was about to start a run, and it is not known whether it did: look for it."""
+    SEARCH_MARKER = "search marker"
+    """Nothing was written, which an earlier try may have failed to do: a run with this task's marker is its run."""
 
 
-def recall(memory: Memory | None, intent: Intent, *, earlier_tries: bool, keeps_memory: bool) -> Recall:
-    """Say what a try has to look at before it may start a run.
+def plan(
+    record: AttemptRecord | None, intent: Intent, *, earlier_tries: bool, keeps_state: bool, has_marker: bool
+) -> AttemptPlan:
+    """Return what a try has to do before it may start a run.
 
-    :param memory: what an earlier try left, if anything.
+    :param record: what an earlier try left, if anything.
     :param intent: of this try.
     :param earlier_tries: whether this is a retry (automatic, not a first try or a try after a clear).
-    :param keeps_memory: whether there is a store that would have kept a memory (Airflow 3.3 and later).
-        Where there is none, a retry has to look for the run by its marker.
+    :param keeps_state: whether there is a store that would have kept a record (Airflow 3.3 and later).
+        Where there is none, a retry has to look for the run on the vendor's side.
+    :param has_marker: whether the vendor's runs carry a text that shows whose they are.
     """
-    if memory is None:
-        return Recall.INTENT if earlier_tries and not keeps_memory else Recall.NOTHING
-    if memory.intent.max_tries != intent.max_tries:
-        return Recall.NOTHING
-    if memory.finished and memory.intent.retries != intent.retries:
+    if record is None:
+        if not earlier_tries:
+            return AttemptPlan.START
+        if not keeps_state:
+            return AttemptPlan.SEARCH
+        return AttemptPlan.SEARCH_MARKER if has_marker else AttemptPlan.START
+    if record.intent.max_tries != intent.max_tries:
+        return AttemptPlan.START
+    if record.finished and record.intent.retries != intent.retries:
         # Lowering `retries` may hide a clear from max_tries. After a result was taken, a clear is the likelier cause.
-        return Recall.NOTHING
-    return Recall.INTENT if memory.ref is None else Recall.RUN
+        return AttemptPlan.START
+    return AttemptPlan.SEARCH if record.ref is None else AttemptPlan.CHECK_RUN
 
 
-def superseded(memory: Memory | None, intent: Intent) -> RunRef | None:
+def superseded(record: AttemptRecord | None, intent: Intent) -> RunRef | None:
     """Return the run of before a clear that no try has seen to its end: it must not go on beside a new one.
 
-    :param memory: what an earlier try left, if anything.
+    :param record: what an earlier try left, if anything.
     :param intent: of this try.
     """
-    if memory is None or memory.ref is None or memory.finished or not memory.owned:
+    if record is None or record.ref is None or record.finished or not record.owned:
         return None
-    return memory.ref if memory.intent.max_tries != intent.max_tries else None
+    return record.ref if record.intent.max_tries != intent.max_tries else None
 
 
 class Resume(StrEnum):
     """What a try does about the run of an earlier one."""
 
     START = "start"
-    FOLLOW = "follow"
-    TAKE = "take"
+    ATTACH = "attach"
+    TAKE_RESULT = "take result"
+    WAIT_THEN_START = "wait then start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,76 +179,93 @@ def resume(ref: RunRef, run: RemoteRun | None, *, inputs_changed: bool, cancelle
     :param run: what the vendor says; ``None`` if it does not know the run.
     :param inputs_changed: whether this try would start it with other inputs. A run that is alive or has ended
         well is taken all the same (templates that hold the time of day differ on each try, and a second run
-        would be worse); the reason says so, and a clear starts anew.
-    :param cancelled: whether the run was cancelled: then its end is awaited, and is none to take.
+        would be worse); the reason says so, and a clear starts a new one.
+    :param cancelled: whether we have cancelled the run: then its end is awaited, and is none to take.
     """
     name = f"run {ref.run_id} of an earlier try"
     if run is None:
-        return Resumption(Resume.START, f"The vendor does not know {name} any more: starting a new one")
+        return Resumption(Resume.START, f"The vendor no longer knows {name}: starting a new run")
     changed = (
-        " The inputs have changed since it was started; clear the task to start anew with the present ones."
+        " The inputs have changed since it was started; clear the task to start a run with the present ones."
         if inputs_changed
         else ""
     )
+    status = run.vendor_status
+    if cancelled and not run.state.is_terminal:
+        reason = f"{_upper(name)} was cancelled and is still {status}: waiting for its end, then starting a new run"
+        return Resumption(Resume.WAIT_THEN_START, reason)
     if not run.state.is_terminal:
-        return Resumption(Resume.FOLLOW, f"Following {name}, which is {run.vendor_status}.{changed}")
+        return Resumption(Resume.ATTACH, f"Attaching to {name}, which is {status}.{changed}")
     if cancelled:
-        return Resumption(Resume.START, f"The {name} was cancelled and is {run.vendor_status}: starting a new one")
+        return Resumption(Resume.START, f"{_upper(name)} was cancelled and is {status}: starting a new run")
     if run.state.is_good:
-        return Resumption(Resume.TAKE, f"Taking the result of {name}: {run.vendor_status}.{changed}")
-    return Resumption(Resume.START, f"The {name} ended as {run.vendor_status}: starting a new one")
+        return Resumption(Resume.TAKE_RESULT, f"Taking the result of {name}: {status}.{changed}")
+    return Resumption(Resume.START, f"{_upper(name)} ended as {status}: starting a new run")
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class LostStart(StrEnum):
-    """What to do about a start call that got no answer."""
+    """What to do about a start request that got no usable response."""
 
-    ADOPT = "adopt"
+    ATTACH = "attach"
     START = "start"
     REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class LostStartDecision:
-    """A decision about an unanswered start, with its reason for the log or the exception."""
+    """A decision about a lost start, with its reason for the log or the exception."""
 
     action: LostStart
     reason: str
     run: RemoteRun | None = None
 
 
-def settle_lost_start(search: Search, policy: OnLostStart) -> LostStartDecision:
-    """Decide about a start call that got no answer.
+def settle_lost_start(search: Search, policy: OnLostStart, cause: str) -> LostStartDecision:
+    """Decide about a start request that got no usable response.
 
-    Found: it is adopted. Surely absent, or ended badly: started again. Cannot tell: ``"fail"`` refuses and says
+    Found: attach to it. Surely absent, or ended badly: start again. Cannot tell: ``"fail"`` refuses and says
     what to check, ``"adopt"`` takes the likeliest candidate, ``"restart"`` starts again at the risk of a second
     run.
+
+    :param search: what was found on the vendor's side.
+    :param cause: in words, why it has to be looked for.
     """
     best = search.candidates[0] if search.candidates else None
-    looked = f"The start call got no answer. Looked for {search.looked_for}"
+    looked = f"{cause} Looked for {search.looked_for}"
     names = ", ".join(f"{run.ref.run_id} ({run.vendor_status})" for run in search.candidates[:5])
-    if search.sighting is Sighting.FOUND and best is not None:
+    if search.sighting is Evidence.FOUND and best is not None:
         if best.state.is_terminal and not best.state.is_good:
-            return LostStartDecision(LostStart.START, f"{looked}: found {names}, which ended badly: starting again")
-        return LostStartDecision(LostStart.ADOPT, f"{looked}: found {names}, following it", best)
-    if search.sighting is Sighting.ABSENT:
-        return LostStartDecision(LostStart.START, f"{looked}: nothing there, starting again")
-    found = f"candidates: {names}" if names else "that cannot be told from here"
+            return LostStartDecision(LostStart.START, f"{looked}: found {names}, which ended badly. Starting again")
+        return LostStartDecision(LostStart.ATTACH, f"{looked}: found {names}. Attaching to it", best)
+    if search.sighting is Evidence.ABSENT:
+        return LostStartDecision(LostStart.START, f"{looked}: not there. Starting again")
+    if names:
+        found = f"cannot tell whether it is one of these candidates: {names}"
+    else:
+        found = "it cannot be told whether it is there"
     if policy == "restart":
         return LostStartDecision(LostStart.START, f"{looked}: {found}. Starting again (on_lost_start='restart')")
     if policy == "adopt" and best is not None:
         return LostStartDecision(
-            LostStart.ADOPT, f"{looked}: {found}. Following {best.ref.run_id} (on_lost_start='adopt')", best
+            LostStart.ATTACH, f"{looked}: {found}. Attaching to {best.ref.run_id} (on_lost_start='adopt')", best
         )
     return LostStartDecision(
         LostStart.REFUSE,
-        f"{looked}: {found}. Nothing more was started. Check on the vendor's side whether the run is there: if it "
+        f"{looked}: {found}. No second run was started. Check on the vendor's side whether the run is there: if it "
         "is, wait for it with the sensor; if not, clear this task.",
     )
 
 
 def fingerprint(inputs: Any) -> str:
     """Return a short fingerprint of a try's inputs (JSON), which does not show them."""
-    text = json.dumps(inputs, sort_keys=True, default=str)
+    try:
+        text = json.dumps(inputs, sort_keys=True, default=str)
+    except TypeError:  # names of more than one type have no order
+        text = json.dumps(inputs, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -53,6 +53,8 @@ class DataworqSandbox(VendorSandbox):
     :param registration_seconds: after a start, for how long its job is not known yet
     :param active_has_queued: whether the active list shows queued jobs (not documented)
     :param history_has_bad_ends: whether the history shows jobs that failed or were cancelled (not documented)
+    :param newest_first: whether lists begin with the job that was started last (not documented; the reference's
+        example does)
     :param error_form: what ``error`` of a failed job is (not documented)
     :param log_while_running: whether a running job has a log already (the reference's example has none)
     :param zone: hours between UTC and the server's own time
@@ -76,6 +78,7 @@ class DataworqSandbox(VendorSandbox):
         registration_seconds: float = 0.0,
         active_has_queued: bool = True,
         history_has_bad_ends: bool = True,
+        newest_first: bool = True,
         error_form: ErrorForm = "text",
         log_while_running: bool = False,
         zone: float = -4.0,
@@ -93,6 +96,7 @@ class DataworqSandbox(VendorSandbox):
         self.registration_seconds = registration_seconds
         self.active_has_queued = active_has_queued
         self.history_has_bad_ends = history_has_bad_ends
+        self.newest_first = newest_first
         self.error_form: ErrorForm = error_form
         self.log_while_running = log_while_running
         self.zone = zone
@@ -176,7 +180,7 @@ class DataworqSandbox(VendorSandbox):
 
     @route("list", "GET", f"{PREFIX}/jobs")
     def list_jobs(self, call: Call) -> Reply:
-        """List at most 100 jobs, the last started first."""
+        """List at most 100 jobs."""
         if set(dict(call.query)) - {"filter"} or call.query_value("filter") not in (None, "active", "history"):
             return self.error(400, "the filters of the list are active and history")
         now = self.clock.now()
@@ -219,7 +223,7 @@ class DataworqSandbox(VendorSandbox):
         return self.error(400, "endpoint and method must name a native call, and method must fit the outer one")
 
     def _listed(self, wanted: str | None, now: float) -> Iterable[Run]:
-        for run in self.runs.newest_first():
+        for run in self.runs.newest_first() if self.newest_first else self.runs:
             phase = run.current(now).phase
             if phase in ENDED:
                 fits = wanted is None or (wanted == "history" and (phase == "success" or self.history_has_bad_ends))

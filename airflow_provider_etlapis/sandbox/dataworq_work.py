@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from airflow_provider_etlapis.sandbox.lives import Life, StepLine, latest
+from airflow_provider_etlapis.sandbox.dataworq_log import job_log
+from airflow_provider_etlapis.sandbox.lives import Life, latest
 from airflow_provider_etlapis.sandbox.runs import Run
 
 STATUSES = {
@@ -31,6 +32,7 @@ class Flow:
     :param steps: step names in order
     :param profiles: its run profiles
     :param life: of its jobs; default: the sandbox's
+    :param parameters: the values of its own parameter set, which a start may replace and add to
     """
 
     flow_id: str
@@ -38,6 +40,7 @@ class Flow:
     steps: Sequence[str] = ("Step 1", "Step 2", "Step 3")
     profiles: Sequence[str] = ("default",)
     life: Life | None = None
+    parameters: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 DEMO_FLOWS = (
@@ -93,7 +96,7 @@ def job_status(run: Run, now: float, show: Show, word: str | None = None) -> dic
     change = run.current(now)
     started = next((c.at for c in run.timeline.run if c.phase == "running" and c.at <= now), None)
     ended = change.at if change.phase in ENDED else None
-    log = job_log(run, now, show) if ended is not None or (show.log_while_running and started is not None) else None
+    has_log = ended is not None or (show.log_while_running and started is not None)
     return {
         "id": run.id,
         "jobType": "RUNPROFILE",
@@ -103,7 +106,7 @@ def job_status(run: Run, now: float, show: Show, word: str | None = None) -> dic
         "startTime": _millis(started),
         "endTime": _millis(ended),
         "executionStatus": word or STATUSES[change.phase],
-        "log": log,
+        "log": job_log(run, now, show.zone) if has_log else None,
         "executionPerformanceReport": None,
         "error": _error(run, show) if change.phase == "error" else None,
         **_current_step(run, now, ended),
@@ -112,43 +115,6 @@ def job_status(run: Run, now: float, show: Show, word: str | None = None) -> dic
         "startTimeFormatted": show.stamp(started),
         "endTimeFormatted": show.stamp(ended),
     }
-
-
-def job_log(run: Run, now: float, show: Show) -> str:
-    """Return the job's log: tables about it, a line a step, and how it ended."""
-    flow: Flow = run.details["flow"]
-    head = _line(
-        show, run.started_at, _table("Job Execution Details", ("Job Name", job_name(run)), ("Execution Id", run.id))
-    )
-    head += _line(
-        show,
-        run.started_at,
-        _table(
-            "Execution Details",
-            ("Flow Id", flow.flow_id),
-            ("Flow Name", f"C:/Flows/{run.flow}.flx"),
-            ("Type", "RUNPROFILE"),
-            ("RUNITEM", run.details["profile"]),
-        ),
-    )
-    parameters: Sequence[Mapping[str, Any]] = run.request.get("parameters", ())
-    if parameters:
-        rows = [(item["name"], f"{item['type'].upper()}  {item['value']}") for item in parameters]
-        head += _table("Parameter Set: api", *rows)
-    text = head
-    for step in run.timeline.steps:
-        change = latest(step.changes, now)
-        if change.phase in ENDED:
-            text += _line(
-                show, change.at, f"{step.name} {STATUSES[change.phase]} | Elapsed Time (s): {_took(step):.3f}"
-            )
-    change = run.current(now)
-    if change.phase == "error":
-        text += _line(show, change.at, f"ERROR {run.life.error_text}")
-    if change.phase in ENDED:
-        words = {"success": "completed successfully", "error": "failed", "canceled": "was cancelled"}
-        text += _line(show, change.at, f"Job {words[change.phase]}.")
-    return text
 
 
 def _error(run: Run, show: Show) -> Any:
@@ -178,23 +144,6 @@ def _current_step(run: Run, now: float, ended: float | None) -> dict[str, Any]:
         "currentStepStatus": "RUNNING" if is_running else "COMPLETED",
         "currentStepElapsedTime": str(timedelta(seconds=int(now - began))) if is_running else "N/A",
     }
-
-
-def _took(step: StepLine) -> float:
-    began = next((c.at for c in step.changes if c.phase == "running"), step.changes[-1].at)
-    return step.changes[-1].at - began
-
-
-def _line(show: Show, at: float, text: str) -> str:
-    stamp = f"{show.local(at):%m/%d/%Y %H:%M:%S},{int(at * 1000) % 1000:03d}"
-    return f"{stamp} [pool-8-thread-1] INFO user.${{ctx:USER}} job.RunProfileJobImpl - {text}\r\n"
-
-
-def _table(title: str, *rows: tuple[str, str]) -> str:
-    width = max(len(name) for name, _ in rows) + 2
-    lines = [f"|  {name:<{width}}|  {value}" for name, value in rows]
-    ruler = "+" + "-" * 60
-    return "\r\n" + "\r\n".join((ruler, f"|  {title}", ruler, *lines, ruler)) + "\r\n"
 
 
 def _millis(at: float | None) -> int | None:

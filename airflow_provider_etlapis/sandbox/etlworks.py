@@ -86,8 +86,10 @@ class EtlworksSandbox(EtlworksServer):
             if unquote(call.path) == wanted.format(flow_id=run.flow, audit_id=run.id) and self._is_busy(run):
                 if refusal := self._refuse(call, "editor"):
                     return refusal
+                if self.stop_answer == "refused":
+                    return Reply.json(200, {"success": False, "error": "The execution cannot be stopped"})
                 self.cancel_run(run)
-                return Reply.json(200, {"success": True})
+                return Reply(200) if self.stop_answer == "empty" else Reply.json(200, {"success": True})
         return self.error(404, path=call.path)
 
     # -- executions -------------------------------------------------------------------------------------------
@@ -101,9 +103,11 @@ class EtlworksSandbox(EtlworksServer):
         if isinstance(flow, Reply):
             return flow
         audit_id = call.query_value("auditId")
-        runs = self._of_flow[flow.key]
+        runs = self._recorded(flow)
         run = self.runs.get(audit_id) if audit_id is not None else max(runs, key=by_start, default=None)
-        if run is None or run.flow != flow.key:
+        if run is None and audit_id is None:
+            return self._no_record(flow, call)
+        if run is None or run.flow != flow.key or not self._is_recorded(run):
             return self.error(404, path=call.path)
         return Reply.json(200, self._record(run, flow, call))
 
@@ -115,7 +119,7 @@ class EtlworksSandbox(EtlworksServer):
         flow = self._asked_flow(call)
         if isinstance(flow, Reply):
             return flow
-        runs = sorted(self._of_flow[flow.key], key=by_start, reverse=self.history_order == "newest")
+        runs = sorted(self._recorded(flow), key=by_start, reverse=self.history_order == "newest")
         return self._paged(call, runs, lambda run: self._record(run, flow, call))
 
     @route("log", "GET", "/rest/v1/executions/console/download")

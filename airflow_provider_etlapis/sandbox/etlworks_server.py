@@ -41,10 +41,16 @@ class EtlworksServer(VendorSandbox):
     :param single_instance: a start while the flow runs is refused, unless the flow may overlap
     :param refuses_by: that refusal as ``status: 1`` in the answer, or as HTTP 409
     :param suspended: an administrator has suspended all executions: a start comes back as ``status: 2``
+    :param most_running: a start while so many runs go on is refused by a 503 in the vendor's own shape (not documented)
     :param stop_path: template of a call that stops the latest run of a flow, such as ``/v1/flows/{flow_id}/stop``;
         ``None``: there is none, as far as documents go
+    :param stop_answer: of that call: ``success: true``, no body, or ``success: false``, which stops nothing
     :param stop_seconds: from the stop of a run, which makes it ``canceled``, to its ``error`` or ``success``
     :param tells_details: whether records hold times, user, counts and error text
+    :param tells_ids: whether records hold anything besides their status: only that is certain
+    :param tells_parameters: whether records hold what a run was started with
+    :param never_ran: how a flow without runs is answered: a 404, a record with ``status: null``, or an empty record
+    :param record_delay: seconds from the start of a run to its record
     :param report_names_running: whether the daily report names runs before they have ended
     :param history_ignores_offset: the history always answers with its first page
     :param tells_total: whether pages come with ``X-Total-Count``
@@ -71,9 +77,15 @@ class EtlworksServer(VendorSandbox):
         single_instance: bool = True,
         refuses_by: Literal["status", "409"] = "status",
         suspended: bool = False,
+        most_running: int | None = None,
         stop_path: str | None = None,
+        stop_answer: Literal["success", "empty", "refused"] = "success",
         stop_seconds: float = 0.5,
         tells_details: bool = True,
+        tells_ids: bool = True,
+        tells_parameters: bool = False,
+        never_ran: Literal["404", "null", "empty"] = "404",
+        record_delay: float = 0.0,
         report_names_running: bool = True,
         history_ignores_offset: bool = False,
         tells_total: bool = True,
@@ -92,9 +104,15 @@ class EtlworksServer(VendorSandbox):
         self.single_instance = single_instance
         self.refuses_by = refuses_by
         self.suspended = suspended
+        self.most_running = most_running
         self.stop_path = stop_path
+        self.stop_answer = stop_answer
         self.stop_seconds = stop_seconds
         self.tells_details = tells_details
+        self.tells_ids = tells_ids
+        self.tells_parameters = tells_parameters
+        self.never_ran = never_ran
+        self.record_delay = record_delay
         self.report_names_running = report_names_running
         self.history_ignores_offset = history_ignores_offset
         self.tells_total = tells_total
@@ -151,8 +169,10 @@ class EtlworksServer(VendorSandbox):
 
     def error(self, status: int, text: str | None = None, *, path: str = "/rest") -> Reply:
         """Answer with the vendor's error body; what it never says itself is a proxy's."""
-        if status in {502, 503, 504}:
-            return gateway_page(status)
+        return gateway_page(status) if status in {502, 503, 504} else self.own_error(status, text, path=path)
+
+    def own_error(self, status: int, text: str | None = None, *, path: str = "/rest") -> Reply:
+        """Answer with the vendor's error body, whatever the status."""
         phrase = HTTPStatus(status).phrase
         body = {"status": status, "error": phrase, "message": text or _TEXTS.get(status, phrase), "path": path}
         return Reply.json(status, body)
@@ -216,6 +236,8 @@ class EtlworksServer(VendorSandbox):
             return refusal
         if self.suspended:
             return Reply.json(200, {"flowId": flow.id, "status": 2})
+        if self.most_running is not None and len(self.ledger.live_runs()) >= self.most_running:
+            return self.own_error(503, "Too many concurrent executions", path=call.path)
         alone = self.single_instance and not flow.parallel
         if alone and any(self._is_busy(run) for run in reversed(self._of_flow[flow.key])):
             if self.refuses_by == "409":
@@ -244,10 +266,28 @@ class EtlworksServer(VendorSandbox):
                 return phase
         return None
 
+    def _recorded(self, flow: Flow) -> list[Run]:
+        """Return the runs of a flow whose records are there by now."""
+        return [run for run in self._of_flow[flow.key] if self._is_recorded(run)]
+
+    def _is_recorded(self, run: Run) -> bool:
+        return run.seeded or not self.record_delay or run.started_at + self.record_delay <= self.clock.now()
+
     def _record(self, run: Run, flow: Flow, call: Call) -> dict[str, Any]:
         change = self._change(run)
         ended = change.at if change.phase not in ("queued", "running") else None
-        return record(run, flow, call.status_word or change.phase, ended=ended, with_details=self.tells_details)
+        status = call.status_word or change.phase
+        if not self.tells_ids:
+            return {"status": status}
+        shown = record(run, flow, status, ended=ended, with_details=self.tells_details)
+        return {**shown, "parameters": dict(run.request)} if self.tells_parameters else shown
+
+    def _no_record(self, flow: Flow, call: Call) -> Reply:
+        """Answer for a flow that has never run."""
+        if self.never_ran == "404":
+            return self.error(404, path=call.path)
+        of_flow = {"auditId": None, "flowId": flow.id, "flowName": flow.name, "status": None}
+        return Reply.json(200, of_flow if self.never_ran == "null" else {})
 
     def _refuse(self, call: Call, needed: str, known: Collection[str] = ()) -> Reply | None:
         """Refuse a role that is too low, and query parameters that the call does not have."""

@@ -10,7 +10,9 @@ from typing import Literal, get_args
 
 from airflow_provider_etlapis.sandbox.messages import Reply
 
-FaultKind = Literal["status", "drop_before", "drop_after", "delay", "half_body", "html", "empty", "unknown_status"]
+FaultKind = Literal[
+    "status", "drop_before", "drop_after", "delay", "half_body", "html", "empty", "unknown_status", "apply_late"
+]
 
 PROXY_PAGE = (
     "<!DOCTYPE html><html><head><title>Sign in</title></head>"
@@ -28,10 +30,11 @@ class Fault:
         ``drop_after`` applies it and closes with no answer; ``delay`` only takes ``seconds`` longer; ``half_body``
         applies it, declares the whole answer and sends half; ``html`` a proxy's page with ``status``
         (default 200); ``empty`` no body at all with ``status`` (default 200); ``unknown_status`` a true answer in
-        which every run has the status ``word``
+        which every run has the status ``word``; ``apply_late`` closes the connection with no answer, or answers with
+        a proxy's page if a ``status`` is given, and lets the request take effect ``seconds`` later
     :param times: how many requests it hits; ``None``: all of them
     :param skip: how many matching requests pass unharmed first
-    :param seconds: real seconds that pass before the request is looked at, with any kind
+    :param seconds: real seconds that pass before the request is looked at, with any kind but ``apply_late``
     :param status: HTTP status of ``status``, ``html`` and ``empty``
     :param headers: more headers of such an answer
     :param body: text of a ``status`` answer; ``None``: the vendor's own error body
@@ -59,8 +62,8 @@ class Fault:
             raise ValueError(f"kind must be one of {get_args(FaultKind)}, got {self.kind!r}")
         if self.kind == "status" and self.status is None:
             raise ValueError("a fault of kind 'status' needs a status")
-        if self.kind == "delay" and self.seconds <= 0:
-            raise ValueError("a fault of kind 'delay' needs seconds")
+        if self.kind in ("delay", "apply_late") and self.seconds <= 0:
+            raise ValueError(f"a fault of kind {self.kind!r} needs seconds")
 
     @property
     def reaches_the_vendor(self) -> bool:
@@ -80,11 +83,15 @@ class Fault:
 
 
 class ArmedFault:
-    """An injected fault: how often it has hit, and the way to take it back."""
+    """An injected fault: how often it has hit, and the way to take it back.
 
-    def __init__(self, fault: Fault) -> None:
+    :param when_hit: called each time it strikes, before the request is looked at; it may change the sandbox
+    """
+
+    def __init__(self, fault: Fault, when_hit: Callable[[], object] = lambda: None) -> None:
         self.fault = fault
         self.hits = 0
+        self._when_hit = when_hit
         self._passed = 0
         self._removed = False
 
@@ -102,6 +109,7 @@ class ArmedFault:
             self._passed += 1
             return False
         self.hits += 1
+        self._when_hit()
         return True
 
 
@@ -111,9 +119,9 @@ def spoil(fault: Fault, true_reply: Reply | None, vendor_error: Callable[[int], 
     :param true_reply: the vendor's own answer, if the fault lets the request reach the vendor
     :param vendor_error: makes the vendor's error answer of a status
     """
-    if fault.kind in ("drop_before", "drop_after"):
+    if fault.kind in ("drop_before", "drop_after") or (fault.kind == "apply_late" and fault.status is None):
         return Reply.nothing()
-    if fault.kind == "html":
+    if fault.kind in ("html", "apply_late"):
         spoiled = Reply.html(fault.status or 200, PROXY_PAGE)
     elif fault.kind == "empty":
         spoiled = Reply(fault.status or 200)

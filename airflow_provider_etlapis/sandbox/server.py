@@ -14,7 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypedDict
@@ -189,9 +189,12 @@ class VendorSandbox(ABC):
         with self._lock:
             self._planned.extend((flow, life) for life in lives)
 
-    def inject(self, fault: Fault) -> ArmedFault:
-        """Let something go wrong; several faults are tried in the order of their injection, one hits."""
-        armed = ArmedFault(fault)
+    def inject(self, fault: Fault, when_hit: Callable[[], object] = lambda: None) -> ArmedFault:
+        """Let something go wrong; several faults are tried in the order of their injection, one hits.
+
+        :param when_hit: called each time it strikes, before the request is looked at: what happens at that moment
+        """
+        armed = ArmedFault(fault, when_hit)
         with self._lock:
             self._faults.append(armed)
         return armed
@@ -284,12 +287,20 @@ class VendorSandbox(ABC):
 
     async def _serve(self, call: Call) -> Reply:
         exchange = self._admit(call)
-        if exchange.fault is not None and exchange.fault.seconds:
-            await asyncio.sleep(exchange.fault.seconds)
+        fault = exchange.fault
+        if fault is not None and fault.kind == "apply_late":
+            asyncio.get_running_loop().call_later(fault.seconds, self._apply, exchange)
+        elif fault is not None and fault.seconds:
+            await asyncio.sleep(fault.seconds)
         reply = self._complete(exchange)
         if reply.hold:
             await asyncio.sleep(reply.hold)
         return reply
+
+    def _apply(self, exchange: _Exchange) -> None:
+        """Let a request take effect whose client has been answered already, or has not been answered at all."""
+        with self._lock:
+            self._handle(exchange)
 
     def _admit(self, call: Call) -> _Exchange:
         """Write the request down, and decide what of limit and faults it meets."""

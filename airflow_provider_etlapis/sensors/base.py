@@ -19,31 +19,31 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_etlapis.exceptions import EtlApiError, SensedRunFailedError
+from airflow_provider_etlapis.exceptions import SensedRunFailedError
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
-from airflow_provider_etlapis.operators.deferral import why_no_event
-from airflow_provider_etlapis.operators.hooked import UsesHook, completed
-from airflow_provider_etlapis.operators.judging import ended_badly, not_ended
+from airflow_provider_etlapis.operators.deferral import Deferral, read_event, why_no_event
+from airflow_provider_etlapis.operators.ending import ended_badly
+from airflow_provider_etlapis.operators.follow import follow, not_ended, poll_once
+from airflow_provider_etlapis.operators.hook_mixin import HookMixin, completed
+from airflow_provider_etlapis.operators.inputs import seconds, true_or_false
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_BACKSTOP = timedelta(minutes=1)
 
-
-class RemoteRunSensor(UsesHook, BaseSensorOperator):
+class RemoteRunSensor(HookMixin, BaseSensorOperator):
     """Base of the sensors that wait for one remote run.
 
     Succeeds when the run has ended well, with its manifest as the return value; fails when it has ended badly
     (no retries are spent on that). Never cancels the run.
 
     :param deferrable: wait in a triggerer instead of on a worker. Default: ``[operators] default_deferrable``.
-    :param poll_failure_budget: seconds for which the vendor may fail to answer without a break.
+    :param poll_failure_budget: seconds (or a timedelta) for which polling may fail without a break.
 
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail`` and the others are those of every Airflow sensor. With
-    ``mode="reschedule"`` each look is a process of its own that knows nothing of the one before: a vendor that does
+    ``mode="reschedule"`` each poll is a process of its own that knows nothing of the one before: a vendor that does
     not answer is then waited for until ``timeout``, whatever ``poll_failure_budget`` says.
     """
 
@@ -54,12 +54,15 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
         self,
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_failure_budget: float = DEFAULT_PATIENCE,
+        poll_failure_budget: float | timedelta = DEFAULT_PATIENCE,
         **kwargs: Any,
     ) -> None:
+        if (poke_interval := kwargs.get("poke_interval")) is not None:
+            seconds(poke_interval, "poke_interval")
         super().__init__(**kwargs)
+        true_or_false(deferrable=deferrable)
         self.deferrable = deferrable
-        self.poll_failure_budget = poll_failure_budget
+        self.poll_failure_budget = seconds(poll_failure_budget, "poll_failure_budget")
         self._wait: Wait | None = None
 
     @abstractmethod
@@ -70,17 +73,17 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
         """
 
     def execute(self, context: Context) -> Any:
-        """Look once, then wait on the worker or deferred."""
+        """Poll once, then wait on the worker or deferred."""
         if not self.deferrable:
             return super().execute(context)
         with self._soft_ends():
             looked = self.poke(context)
         if looked.is_done:
             return looked.xcom_value
-        return self._defer(self.ref())
+        return self._defer(self.ref(), seen_well=self._wait is not None and self._wait.last is not None)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Take up the sensor after a deferral; its ends are those of the worker's loop, alike on every Airflow."""
+        """Resume the sensor after a deferral; its ends are those of the worker's loop, alike on every Airflow."""
         with self._soft_ends():
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
@@ -108,12 +111,12 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the run once."""
+        """Poll the run once."""
         ref = self.ref()
         if self._wait is None:
             self._wait = Wait(ref, WaitPolicy(None, self.poll_failure_budget))
         is_known = self._wait.last is not None
-        outcome = self.look(self._wait)
+        outcome = poll_once(self._wait, self.poll, self.log)
         if not is_known and self._wait.last is not None and self._wait.last.url:
             context["ti"].xcom_push(key=XCOM_RUN_URL, value=self._wait.last.url)
         if outcome.verdict is Verdict.GO_ON:
@@ -122,48 +125,40 @@ class RemoteRunSensor(UsesHook, BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self._judged(self._wait.last))
         raise self._softened(not_ended(outcome.verdict, outcome.message, ref))
 
-    def _defer(self, ref: RunRef, deadline: float | None = None) -> None:
-        from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
-
-        until = time.time() + float(self.timeout) if deadline is None else deadline
-        self.defer(
-            trigger=RemoteRunTrigger(
-                hook=self.hook_path(),
-                conn_id=self.hook.conn_id,
-                ref=ref.to_json(),
-                poll_interval=float(self.poke_interval),
-                deadline=until,
-                patience=self.poll_failure_budget,
-                owned=False,
-                not_before=handed_over(),
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, until - time.time())) + _BACKSTOP,
+    def _defer(self, ref: RunRef, deadline: float | None = None, *, seen_well: bool) -> None:
+        deferral = Deferral(
+            hook=self.hook_path(),
+            conn_id=self.hook.conn_id,
+            ref=ref,
+            poll_interval=float(self.poke_interval),
+            deadline=time.time() + float(self.timeout) if deadline is None else deadline,
+            limit=f"timeout={float(self.timeout):g} s",
+            poll_failure_budget=self.poll_failure_budget,
+            seen_well=seen_well,
         )
+        self.defer(trigger=deferral.trigger(), method_name="execute_complete", timeout=deferral.timeout)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Take up the sensor again after a deferred wait."""
-        if not event or "status" not in event or "ref" not in event:
-            raise EtlApiError(f"The trigger sent no usable event: {event!r}")
-        ref, deadline = RunRef.from_json(event["ref"]), event.get("deadline")
-        verdict, message = str(event["status"]), str(event.get("message", ""))
+        """Resume the sensor after a deferred wait."""
+        told = read_event(event)
+        verdict, message = told.verdict, told.message
         if verdict == Verdict.DONE:
-            wait = Wait(ref, WaitPolicy(deadline, self.poll_failure_budget))
-            # With the patience of the wait itself: an end that was seen must not be lost to a blip now.
-            while (outcome := self.look(wait)).verdict is Verdict.GO_ON and wait.last is None:
-                time.sleep(float(self.poke_interval))
+            # With the patience of the wait itself: an end that was seen must not be lost to one odd answer now.
+            wait = Wait(told.ref, WaitPolicy(told.deadline, self.poll_failure_budget), seen_well=True)
+            interval = float(self.poke_interval)
+            outcome = follow(wait, self.poll, self.log, interval=interval, only_first_answer=True)
             verdict, message = outcome.verdict, outcome.message
-            if wait.last is not None and event.get("state") == RunState.CANCELLED:
+            if wait.last is not None and told.state == RunState.CANCELLED:
                 # Some vendors say "canceled" when a stop is asked for, and something else later: never a success.
                 return self._judged(replace(wait.last, state=RunState.CANCELLED))
             if wait.last is not None and verdict == Verdict.DONE:
                 return self._judged(wait.last)
             if verdict == Verdict.GO_ON:
-                self.log.warning("Run %s goes on after all: waiting on", ref.run_id)
-                self._defer(ref, deadline)
+                self.log.warning("Run %s is still running after all: waiting on", told.ref.run_id)
+                self._defer(told.ref, told.deadline, seen_well=True)
         if verdict == Verdict.DEADLINE:
             raise AirflowSensorTimeout(f"{message}. A sensor leaves the run alone.")
-        raise not_ended(verdict, message, ref)
+        raise not_ended(verdict, message, told.ref)
 
     def _judged(self, run: RemoteRun) -> dict[str, Any]:
         run = completed(self.hook, run, self.log)

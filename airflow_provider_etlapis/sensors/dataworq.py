@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DataworqJobSensor(RemoteRunSensor):
-    """Waits until a DataWORQ job, whoever started it, has ended well.
+    """Waits until a DataWORQ job, started by any user, has ended well.
 
     :param job_id: id of the job.
     :param dataworq_conn_id: id of the Airflow connection.

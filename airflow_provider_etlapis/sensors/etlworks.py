@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.operators.base import one_of
 from airflow_provider_etlapis.operators.etlworks import ON_WARNING, OnWarning, which_flow
+from airflow_provider_etlapis.operators.inputs import one_of
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
 
 if TYPE_CHECKING:

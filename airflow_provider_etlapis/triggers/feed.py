@@ -26,7 +26,7 @@ from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.hooks.errors import trouble_of
 from airflow_provider_etlapis.runs.ended import FIRST_LOOK, Mark, Pace
 from airflow_provider_etlapis.runs.model import RemoteRun, Trouble, TroubleKind
-from airflow_provider_etlapis.triggers.watchers import hook_class
+from airflow_provider_etlapis.triggers.runtime import hook_class, runtime_of
 
 log = logging.getLogger(__name__)
 
@@ -113,28 +113,27 @@ class Feed:
     async def snapshots(self) -> AsyncGenerator[Snapshot]:
         """Yield what is seen, for ever."""
         connection = Pace(f"Connection {self._conn_id!r}", 1.0)
-        hook: RemoteRunHook | None = None
+        await asyncio.to_thread(hook_class, self._hook)  # the first import takes its time
+        runtime = runtime_of(self._hook, self._conn_id)
+        runtime.acquire()
         try:
             while True:
                 due = await self._due(connection)
                 looks: dict[Want, Look] = {}
+                hook = runtime.hook
                 try:
-                    # A hook is kept for as long as its connection serves.
-                    hook = hook or (await asyncio.to_thread(hook_class, self._hook))(self._conn_id)
                     await self._look_at(hook, due, looks)
-                except Exception as error:  # noqa: BLE001 whatever fails, the feed goes on; what it was is told
+                except Exception as error:  # noqa: BLE001 whatever fails, the feed goes on; what it was is logged
                     _warn(connection.on_trouble(_trouble(error), time.monotonic()), error)
-                    if hook is not None and _may_need_a_new_connection(error):
-                        await hook.aclose()
-                        hook = None
+                    if _may_need_a_new_connection(error):
+                        await runtime.renew(hook)
                 else:
                     _inform(connection.on_answer(time.monotonic()))
                     connection.due = float("-inf")
                 if looks:
                     yield Snapshot(looks)
         finally:
-            if hook is not None:
-                await hook.aclose()
+            runtime.release()
 
     async def _due(self, connection: Pace) -> list[Want]:
         """Wait until something is to be looked at, and return it."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -21,10 +23,10 @@ from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, Trouble
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, GOING_ON, Outcome, Verdict, Wait, WaitPolicy
 from airflow_provider_etlapis.triggers.guard import is_followed_by_another
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD, timed_out
-from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
+from airflow_provider_etlapis.triggers.runtime import runtime_of
 
-_KILL_TIMEOUT = 20.0  # well under [triggerer] on_kill_timeout, 30 s by default
 _HANDOVER = 3.0
+_ALIKE = 0.8
 
 
 def handed_over() -> float:
@@ -53,6 +55,9 @@ class RemoteRunTrigger(BaseTrigger):
     :param owned: whether the task started the run; another's run is never cancelled.
     :param singly: read the run on its own at each look, with its steps.
     :param with_log: copy new lines of the run's log into the task's at each look.
+    :param limit: the parameter that sets the deadline, with its value, for messages: ``"timeout=3600 s"``.
+    :param seen_well: whether the credential has just been answered about the run, so that one odd answer ends
+        nothing.
     :param not_before: seconds since the epoch before which no event is sent, but for the deadline's, see
         :func:`handed_over`; ``None``: at once.
     """
@@ -70,9 +75,12 @@ class RemoteRunTrigger(BaseTrigger):
         owned: bool = True,
         singly: bool = False,
         with_log: bool = False,
+        limit: str = "",
+        seen_well: bool = False,
         not_before: float | None = None,
         **others: Any,
     ) -> None:
+        refuse_misspelt(others, type(self))
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base is not typed
         self.hook = hook
         self.conn_id = conn_id
@@ -84,6 +92,8 @@ class RemoteRunTrigger(BaseTrigger):
         self.owned = owned
         self.singly = singly
         self.with_log = with_log
+        self.limit = limit
+        self.seen_well = seen_well
         self.not_before = not_before
         self._others = others
         self._fired = False
@@ -111,13 +121,16 @@ class RemoteRunTrigger(BaseTrigger):
                 "owned": self.owned,
                 "singly": self.singly,
                 "with_log": self.with_log,
+                "limit": self.limit,
+                "seen_well": self.seen_well,
                 "not_before": self.not_before,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "state"}``."""
-        wait = Wait(self.ref, WaitPolicy(self.deadline, self.patience))
+        """Wait, and yield one event: ``{"status", "message", "ref", "owned", "deadline", "limit", "state"}``."""
+        policy = WaitPolicy(self.deadline, self.patience)
+        wait = Wait(self.ref, policy, seen_well=self.seen_well, limit=self.limit)
         try:
             outcome = await self._end_of(wait)
             await self._handover()
@@ -134,6 +147,7 @@ class RemoteRunTrigger(BaseTrigger):
                 "ref": self.ref.to_json(),
                 "owned": self.owned,
                 "deadline": self.deadline,
+                "limit": self.limit,
                 "state": wait.last.state.value if wait.last else None,
             }
         )
@@ -142,7 +156,7 @@ class RemoteRunTrigger(BaseTrigger):
         """Return how the wait has ended."""
         if (outcome := wait.on_clock(time.time())).verdict is not Verdict.GO_ON:
             return outcome
-        watcher = watcher_of(self.hook, self.conn_id)
+        watcher = runtime_of(self.hook, self.conn_id).watcher
         place = watcher.subscribe(
             self.ref,
             self.poll_interval,
@@ -174,7 +188,7 @@ class RemoteRunTrigger(BaseTrigger):
             return
         latest = self.not_before if self.deadline is None else min(self.not_before, self.deadline)
         if (left := latest - time.time()) > 0:
-            self.log.info("Handing over in %.1f s: Airflow may not have seen yet that the task has deferred", left)
+            self.log.info("Run ended; resuming the task in %.1f s, once Airflow has recorded the deferral", left)
             await asyncio.sleep(left)
 
     def _told(self, outcome: Outcome) -> Outcome:
@@ -189,7 +203,7 @@ class RemoteRunTrigger(BaseTrigger):
         """Cancel the run because a person ended the task (Airflow 3.3 and later).
 
         Airflow 3.3 also calls this when the trigger only moves to another triggerer, and when the task was
-        cleared and its next try follows the same run already: the guard tells.
+        cleared and its next try follows the same run already: the guard tells them apart.
         """
         killing = asyncio.create_task(self._kill(), name=f"kill of run {self.ref.run_id}")
         while not killing.done():
@@ -202,17 +216,38 @@ class RemoteRunTrigger(BaseTrigger):
     async def _kill(self) -> None:
         if self._fired or not self.owned:
             return
+        run_id = self.ref.run_id
         if not self.cancel_on_kill:
-            self.log.info("The task was ended; run %s goes on (cancel_on_kill=False)", self.ref.run_id)
+            self.log.info("The task was ended; run %s is left alone (cancel_on_kill=False)", run_id)
             return
+        if await is_followed_by_another(self.task_instance, self.ref):
+            self.log.info("Run %s is still waited for, it is left alone", run_id)
+            return
+        runtime = runtime_of(self.hook, self.conn_id)
+        cancelling = asyncio.ensure_future(runtime.cancel(self.ref))
+        limit = conf.getfloat("triggerer", "on_kill_timeout", fallback=30.0)
+        while not cancelling.done():
+            await asyncio.wait([cancelling], timeout=limit)
+            if not cancelling.done():
+                self.log.warning(
+                    "Run %s is not cancelled yet after another %.0f s: %d cancels of connection %r are waiting for its "
+                    "request budget or its server. Going on; if this triggerer stops before, cancel the run with: "
+                    "etlapis runs cancel --conn-id %s --run-id %s",
+                    run_id,
+                    limit,
+                    runtime.cancels_waiting,
+                    self.conn_id,
+                    self.conn_id,
+                    run_id,
+                )
         try:
-            async with asyncio.timeout(_KILL_TIMEOUT):
-                if await is_followed_by_another(self.task_instance, self.ref):
-                    self.log.info("Run %s is still followed, it goes on", self.ref.run_id)
-                    return
-                await self._cancel()
-        except TimeoutError:
-            self.log.warning("Cancelling run %s took too long, it may go on", self.ref.run_id)
+            report = cancelling.result()
+        except EtlApiError as error:
+            self.log.warning("Cancelling run %s failed, it may go on: %s", run_id, error)
+        else:
+            self.log.info("Cancelling: %s", report.note)
+            if report.asked:
+                Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
 
     async def _on_cancelled(self) -> None:
         """Find out, before Airflow 3.3, whether a person is behind the end of this coroutine; then as :meth:`on_kill`.
@@ -224,17 +259,14 @@ class RemoteRunTrigger(BaseTrigger):
             return
         await self.on_kill()
 
-    async def _cancel(self) -> None:
-        async with hook_class(self.hook)(self.conn_id) as hook:
-            try:
-                await hook.aclient()
-                if not hook.capabilities.cancel:
-                    self.log.warning("Run %s goes on. %s", self.ref.run_id, hook.capabilities.cancel_note)
-                    return
-                report = await hook.cancel_run.aio(self.ref)
-            except EtlApiError as error:
-                self.log.warning("Cancelling run %s failed, it may go on: %s", self.ref.run_id, error)
-            else:
-                self.log.info("Cancelling: %s", report.note)
-                if report.asked:
-                    Meter(self.conn_id, self.ref.vendor, in_triggerer=True).count("cancels")
+
+def refuse_misspelt(unknown: Iterable[str], trigger_class: type) -> None:
+    """Refuse arguments whose names are nearly those of the trigger; a row of another release may hold any others.
+
+    :param unknown: names that the trigger has no parameter for.
+    :raises TypeError: naming the argument and the parameter that it resembles.
+    """
+    known = [name for name in inspect.signature(trigger_class).parameters if name != "others"]
+    for name in unknown:
+        if near := get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            raise TypeError(f"{trigger_class.__name__} has no argument {name!r}; did you mean {near[0]!r}?")

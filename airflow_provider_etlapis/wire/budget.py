@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
+urgent: ContextVar[bool] = ContextVar("urgent", default=False)
+"""Whether what is done now goes before other requests of its connection, such as the cancels of ended tasks."""
+
 _LEAST_WAIT = 1.0
 """Seconds that a caller waits at least who must wait at all: requests that go out one after the other, a second's worth
 of them, take two thirds of the processor time of those for each of which a process wakes up."""
+_URGENT_SHARE = 0.8
+"""Share of the budget that urgent requests may take while there are any: the others go on with the rest."""
 _CAREFUL = 60.0
 """Seconds after a 429 in which requests go out evenly."""
 
@@ -26,13 +33,15 @@ class RequestBudget:
         self._filled_at: float | None = None
         self._paused_until = 0.0
         self._careful_until = 0.0
+        self._urgent_until = float("-inf")
         self.pauses = 0
         """How often everything was stopped: places given out before the last time are void."""
 
-    def reserve(self, now: float) -> float:
+    def reserve(self, now: float, *, urgent: bool = False) -> float:
         """Take one request from the budget.
 
         :param now: monotonic seconds.
+        :param urgent: whether it goes before the others that wait.
         :returns: seconds to wait before sending it; 0 if it may go at once. Each caller gets a place of its
             own in the queue, so waiting callers go in small groups and not all at the same moment.
         """
@@ -44,14 +53,25 @@ class RequestBudget:
             self._filled_at = now
         elapsed = max(0.0, now - self._filled_at)
         is_careful = now < self._careful_until
-        self._tokens = min(1.0 if is_careful else self._size, self._tokens + elapsed * per_second)
+        share = 1.0 - _URGENT_SHARE if now < self._urgent_until else 1.0
+        self._tokens = min(1.0 if is_careful else self._size, self._tokens + elapsed * per_second * share)
         self._filled_at = max(now, self._filled_at)
+        if urgent:
+            return self._reserve_urgent(now, pause, per_second)
         self._tokens -= 1.0
         if self._tokens >= 0:
             return pause
         # The queue moves on from the last filling, which lies ahead while everything is stopped.
         least = 0.0 if is_careful else self._least_wait
         return max(pause, least, self._filled_at - now - self._tokens / per_second)
+
+    def _reserve_urgent(self, now: float, pause: float, per_second: float) -> float:
+        """Take an urgent request: from what is left at once, then from a queue of its own."""
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return pause
+        self._urgent_until = max(now + pause, self._urgent_until) + 1.0 / (per_second * _URGENT_SHARE)
+        return self._urgent_until - now
 
     def pause(self, seconds: float, now: float) -> None:
         """Stop all requests of the connection for a while, and go on afterwards without a burst.
@@ -65,3 +85,13 @@ class RequestBudget:
             # The bucket is as if it had just run dry when the pause ends, and nobody had a place.
             self._tokens = 0.0
             self._filled_at = max(self._filled_at or now, self._paused_until)
+
+    def with_limit(self, per_minute: float | None) -> RequestBudget:
+        """Return a budget that goes on from this one: the same if its limit is, else with its pause alone."""
+        if per_minute == self.per_minute:
+            return self
+        other = RequestBudget(per_minute)
+        other._paused_until, other._careful_until = self._paused_until, self._careful_until
+        if per_minute is not None and self._paused_until:
+            other._tokens, other._filled_at = 0.0, self._paused_until
+        return other

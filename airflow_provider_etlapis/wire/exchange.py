@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth, Turn
-from airflow_provider_etlapis.wire.budget import RequestBudget
+from airflow_provider_etlapis.wire.budget import RequestBudget, urgent
 from airflow_provider_etlapis.wire.call import Call, Request, Response
 from airflow_provider_etlapis.wire.errors import (
     BadRequestError,
@@ -132,7 +132,7 @@ class Channel:
         """Wait for a place in the budget; for a new one, if a 429 has stopped everything meanwhile."""
         while True:
             pauses = self.budget.pauses
-            wait = self.budget.reserve(self.monotonic())
+            wait = self.budget.reserve(self.monotonic(), urgent=urgent.get())
             if wait:
                 yield Pause(wait)
             if not wait or pauses == self.budget.pauses:

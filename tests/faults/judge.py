@@ -215,6 +215,8 @@ class _Judge:
             return kind in OUTAGES and "retry of this task attaches to it again" in str(error)
         if isinstance(error, exceptions.RemoteRunGoneError):
             return kind == "gone"
+        if isinstance(error, exceptions.TaskStateUnavailableError):
+            return now.act.store != "ok" and now.number > 1 and not now.starts
         if isinstance(error, exceptions.StartLostError):
             return self._may_be_lost(now) and "Check on the vendor's side" in str(error)
         if isinstance(error, exceptions.AlreadyRunningError):
@@ -306,6 +308,8 @@ class _Judge:
             return "left alone"
         if isinstance(error, exceptions.RemoteRunGoneError):
             return "gone"
+        if isinstance(error, exceptions.TaskStateUnavailableError):
+            return "unsettled: the store cannot be read"
         if isinstance(error, exceptions.StartLostError):
             return "unsettled: a person has to look"
         if isinstance(error, exceptions.VendorUnavailableError | exceptions.PermanentError):

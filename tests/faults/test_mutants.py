@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from airflow_provider_etlapis.operators import starting
-from airflow_provider_etlapis.operators.memory import TaskMemory
-from airflow_provider_etlapis.runs.resume import Intent, Memory, Recall, recall
+from airflow_provider_etlapis.operators import start
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository
+from airflow_provider_etlapis.runs.resume import AttemptPlan, AttemptRecord, Intent, plan
 from airflow_provider_etlapis.triggers import run as trigger_module
 from tests.faults.campaign import Result, play
 from tests.faults.scenario import draw
@@ -50,24 +50,24 @@ def test_a_kill_without_its_guard_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_intent_that_is_not_written_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    save = TaskMemory.save
+    save = TaskStateRepository.save
 
-    def only_known_runs(memory: TaskMemory, left: Memory) -> None:
+    def only_known_runs(memory: TaskStateRepository, left: AttemptRecord) -> None:
         if left.ref is not None:
             save(memory, left)
 
-    monkeypatch.setattr(TaskMemory, "save", only_known_runs)
+    monkeypatch.setattr(TaskStateRepository, "save", only_known_runs)
 
     assert _campaign(INTENT).findings["duplicate"] > 0
 
 
 def test_a_clear_that_is_taken_for_a_retry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_the_rule(memory: Memory | None, intent: Intent, *, earlier_tries: bool, keeps_memory: bool) -> Recall:
-        if memory is not None:
-            return Recall.INTENT if memory.ref is None else Recall.RUN
-        return recall(memory, intent, earlier_tries=earlier_tries, keeps_memory=keeps_memory)
+    def without_the_rule(record: AttemptRecord | None, intent: Intent, **known: bool) -> AttemptPlan:
+        if record is not None:
+            return AttemptPlan.SEARCH if record.ref is None else AttemptPlan.CHECK_RUN
+        return plan(record, intent, **known)
 
-    monkeypatch.setattr(starting, "recall", without_the_rule)
+    monkeypatch.setattr(start, "plan", without_the_rule)
 
     told = "\n".join(played.report() for played in _campaign(CLEAR).failed)
 

@@ -34,6 +34,15 @@ MEMORY_OF_THE_FIRST = {
     "deadline": None,
 }
 
+RECORD_OF_NOVEMBER = {
+    **MEMORY_OF_THE_FIRST,
+    "retries": 2,
+    "watermark": None,
+    "finished": False,
+    "cancelled": False,
+    "owned": True,
+}
+
 
 async def _event(classpath: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     module, _, name = classpath.rpartition(".")
@@ -61,7 +70,9 @@ def sandbox() -> Any:
 def test_the_rows_of_more_than_one_release_are_kept() -> None:
     arguments = {name: set(row["kwargs"]) for name, row in ROWS.items()}
 
-    assert len(arguments) >= 2
+    assert len(arguments) >= 3
+    assert "not_before" in arguments["trigger_november"]
+    assert "seen_well" not in arguments["trigger_november"], "this release writes more"
     assert "with_log" not in arguments["trigger_first"], "an older row lacks what came later"
 
 
@@ -105,10 +116,13 @@ def test_an_event_of_the_first_release_is_understood(sandbox: CeleryDirectorSand
     assert manifest["state"] == "succeeded"
 
 
-def test_what_a_try_of_the_first_release_has_noted_is_followed_by_a_retry(sandbox: CeleryDirectorSandbox) -> None:
+@pytest.mark.parametrize("record", [MEMORY_OF_THE_FIRST, RECORD_OF_NOVEMBER], ids=["first", "november"])
+def test_what_a_try_of_an_earlier_release_has_noted_is_followed_by_a_retry(
+    sandbox: CeleryDirectorSandbox, record: dict[str, Any]
+) -> None:
     sandbox.seed_run(Life(duration=0.05), run_id=RUN)
     store = FakeStateStore()
-    store.set("remote_run", MEMORY_OF_THE_FIRST)
+    store.set("remote_run", record)
     ti = FakeTaskInstance("run", retries=2)
     ti.begin_retry()
 

@@ -22,14 +22,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 import airflow_provider_etlapis.wire.sync  # noqa: F401 before any sleep is replaced: its clients keep the real one
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
-from airflow_provider_etlapis.operators.memory import TaskMemory
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository
 from airflow_provider_etlapis.runs import evidence, waiting
-from airflow_provider_etlapis.runs.resume import Memory
+from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.runs import Run
-from airflow_provider_etlapis.triggers import guard
+from airflow_provider_etlapis.triggers import guard, runtime
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
-from airflow_provider_etlapis.triggers.watchers import _watchers
 from airflow_provider_etlapis.wire import policy
 from airflow_provider_etlapis.wire.aio import AsyncClient
 from tests.contract.row import Row
@@ -365,7 +364,7 @@ class World:
     def _worker(self, act: Act) -> Iterator[None]:
         """Be the worker's process: hurried, and gone at the moment that the act names."""
         end = time.monotonic() + LONGEST_TRY
-        save = TaskMemory.save
+        save = TaskStateRepository.save
 
         def sleep(seconds: float) -> None:
             self._pauses += 1
@@ -379,7 +378,7 @@ class World:
                 raise ProcessGoneError
             _short_sleep(seconds)
 
-        def note(memory: TaskMemory, left: Memory) -> None:
+        def note(memory: TaskStateRepository, left: AttemptRecord) -> None:
             if act.kind == "die_before_intent" and left.ref is None:
                 raise ProcessGoneError
             if act.kind == "die_before_note" and left.ref is not None:
@@ -388,7 +387,7 @@ class World:
             if act.kind == "die_after_intent" and left.ref is None:
                 raise ProcessGoneError
 
-        with mock.patch("time.sleep", sleep), mock.patch.object(TaskMemory, "save", note):
+        with mock.patch("time.sleep", sleep), mock.patch.object(TaskStateRepository, "save", note):
             yield
 
     # A triggerer
@@ -513,8 +512,8 @@ class World:
         others = asyncio.all_tasks() - {asyncio.current_task()} - {task for task in ended if task.done()}
         if others:
             await asyncio.wait(others, timeout=5)
-        if _watchers.get(asyncio.get_running_loop()):
-            self.left_open.append("a watcher")
+        if runtime._runtimes.get(asyncio.get_running_loop()):
+            self.left_open.append("the runtime of a connection")
         if left := [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()]:
             self.left_open.append(f"tasks {left}")
         if any(not session.closed for session in self._sessions):

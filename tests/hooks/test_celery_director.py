@@ -17,8 +17,9 @@ import requests_mock
 from airflow_provider_etlapis import exceptions
 from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
 from airflow_provider_etlapis.hooks.celery_director_answers import in_order
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
 from airflow_provider_etlapis.runs.model import RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Intent, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox, Definition
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life

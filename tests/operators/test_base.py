@@ -16,11 +16,13 @@ from airflow_provider_etlapis.exceptions import (
     RemoteRunTimeoutError,
     RequestRefusedError,
     StartLostError,
+    TaskStateUnavailableError,
     VendorUnavailableError,
 )
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Search, Sighting
-from tests.support.airflow_context import BrokenStateStore, FakeTaskInstance, TaskLog, context_of
+from tests.support.airflow_context import BrokenStateStore, FakeStateStore, FakeTaskInstance, TaskLog, context_of
 from tests.support.fake_vendor import VENDOR, FakeOperator, FakeVendor, operator
 from tests.support.rehearsal import Rehearsal
 
@@ -189,7 +191,7 @@ def test_a_crashed_trigger_leaves_the_run_and_the_retry_follows_it(vendor: FakeV
 
     assert type(failure.value).__name__ == "TaskDeferralError"
     assert vendor.cancels == []
-    assert "a retry follows it again" in task_log.text
+    assert "a retry of this task attaches to it again" in task_log.text
     assert task.retry().run()["run_id"] == "run-1"
     assert vendor.starts == ["run-1"]
 
@@ -231,23 +233,39 @@ def test_a_run_that_the_trigger_saw_cancelled_is_no_success_later(vendor: FakeVe
 
 
 @MODES
-@pytest.mark.parametrize("sighting", ["found", "unsure", "absent"])
-def test_a_store_that_fails_costs_no_second_run(vendor: FakeVendor, deferrable: bool, sighting: str) -> None:
-    """The vendor is asked then; only what surely is not there is started again."""
+def test_a_store_that_cannot_be_read_is_not_an_empty_one(vendor: FakeVendor, deferrable: bool) -> None:
     vendor.lives = [[ALIVE]]
     task = Rehearsal(operator(deferrable=deferrable), store=BrokenStateStore())
     task.lose_process()
+    vendor.search = Search(Sighting.ABSENT, "the newest runs")
+
+    with pytest.raises(TaskStateUnavailableError, match="Nothing was started; a retry of this task") as failure:
+        task.retry().run()
+
+    assert not isinstance(failure.value, AirflowFailException), "a later retry may be able to read it"
+    assert vendor.starts == ["run-1"]
+
+
+@MODES
+def test_a_store_that_is_away_for_a_moment_is_read_once_it_is_back(vendor: FakeVendor, deferrable: bool) -> None:
+    class AwayForAMoment(FakeStateStore):
+        away = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            if self.away > 0:
+                self.away -= 1
+                raise ConnectionError("no state store for a moment")
+            return super().get(key, default)
+
+    vendor.lives = [[ALIVE]]
+    store = AwayForAMoment()
+    task = Rehearsal(operator(deferrable=deferrable), store=store)
+    task.lose_process()
     vendor.looks["run-1"] = [ALIVE, GOOD]
-    found = (vendor.run("run-1", ALIVE),) if sighting == "found" else ()
-    vendor.search = Search(Sighting(sighting), "the newest runs", found)
+    store.away = 3
 
-    if sighting == "unsure":
-        with pytest.raises(StartLostError):
-            task.retry().run()
-    else:
-        assert task.retry().run()["state"] == "succeeded"
-
-    assert len(vendor.starts) == (2 if sighting == "absent" else 1)
+    assert task.retry().run()["run_id"] == "run-1"
+    assert vendor.starts == ["run-1"]
 
 
 def test_a_task_that_is_not_durable_starts_anew_each_time(vendor: FakeVendor) -> None:

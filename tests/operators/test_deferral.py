@@ -35,7 +35,7 @@ def test_a_task_taken_up_too_late_cancels_its_run_or_leaves_it_as_asked(
         made.on_kill()
 
     assert vendor.cancels == (["run-1"] if cancels else [])
-    assert "Run run-1 had not ended by its deadline, the execution_timeout" in task_log.text
+    assert "Run run-1 did not finish within execution_timeout" in task_log.text
 
 
 @pytest.mark.usefixtures("late")

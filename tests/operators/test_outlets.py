@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_etlapis.operators.celery_director import CeleryDirectorRunWorkflowOperator
-from airflow_provider_etlapis.operators.outlets import tell_outlets
+from airflow_provider_etlapis.operators.ending import note_in_outlets
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.pytest_plugin import SandboxFactory
@@ -51,7 +51,7 @@ def test_what_the_author_has_put_there_stays_and_aliases_are_left_alone() -> Non
     events[ORDERS].extra = {"rows": 3, "url": "https://mine.example"}
     run = RemoteRun(RunRef("vendor", {"id": "7"}), RunState.SUCCEEDED, "DONE", url="https://vendor.example/7")
 
-    tell_outlets({"outlet_events": events}, [alias, ORDERS], run)  # type: ignore[typeddict-item]
+    note_in_outlets({"outlet_events": events}, [alias, ORDERS], run)  # type: ignore[typeddict-item]
 
     assert events[ORDERS].extra == {
         "run_id": "7",
@@ -64,4 +64,4 @@ def test_what_the_author_has_put_there_stays_and_aliases_are_left_alone() -> Non
 
 
 def test_an_airflow_without_events_of_outlets_is_no_fault() -> None:
-    tell_outlets({}, [ORDERS], RemoteRun(RunRef("vendor", {"id": "7"}), RunState.SUCCEEDED, "DONE"))  # type: ignore[typeddict-item]
+    note_in_outlets({}, [ORDERS], RemoteRun(RunRef("vendor", {"id": "7"}), RunState.SUCCEEDED, "DONE"))  # type: ignore[typeddict-item]

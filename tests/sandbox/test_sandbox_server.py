@@ -148,6 +148,38 @@ def test_a_delayed_request_takes_effect_although_the_client_gave_up(director, ca
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
+@pytest.mark.parametrize("status", [None, 504], ids=["no_answer", "proxy"])
+def test_a_late_start_takes_effect_after_its_client_was_sent_away(director, ask, status):
+    director.inject(Fault("start", "apply_late", seconds=0.3, status=status))
+    if status is None:
+        with pytest.raises(requests.ConnectionError):
+            ask("POST", "/api/workflows", json=START)
+    else:
+        answer = ask("POST", "/api/workflows", json=START)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert director.ledger.starts == []
+
+    time.sleep(0.6)
+    assert len(director.ledger.starts) == 1
+
+
+def test_a_late_request_must_still_be_one_that_the_vendor_takes(director, ask):
+    director.inject(Fault("start", "apply_late", seconds=0.1))
+    with pytest.raises(requests.ConnectionError):
+        ask("POST", "/api/workflows", json={**START, "name": "NONE"})
+
+    time.sleep(0.3)
+    assert director.ledger.starts == []
+
+
+def test_something_can_happen_at_the_moment_at_which_a_fault_strikes(director, ask):
+    director.inject(Fault("start", "drop_before"), when_hit=lambda: director.seed_run(Life(duration=9), flow="lab.ETL"))
+    with pytest.raises(requests.ConnectionError):
+        ask("POST", "/api/workflows", json=START)
+
+    assert [run.seeded for run in director.ledger.live_runs()] == [True]
+
+
 def test_a_fault_hits_as_often_as_told_after_those_it_skips(director, ask):
     armed = director.inject(Fault("ping", status=500, skip=1, times=2))
     statuses = [ask("GET", "/api/ping").status_code for _ in range(4)]
@@ -168,7 +200,7 @@ def test_a_fault_without_end_is_taken_back(director, ask):
     assert ask("GET", "/api/ping").status_code == 200
 
 
-@pytest.mark.parametrize("fault", [{"kind": "meteor"}, {"kind": "status"}, {"kind": "delay"}])
+@pytest.mark.parametrize("fault", [{"kind": "meteor"}, {"kind": "status"}, {"kind": "delay"}, {"kind": "apply_late"}])
 def test_a_fault_that_makes_no_sense_is_refused(fault):
     with pytest.raises(ValueError, match=r"kind must|needs"):
         Fault(**fault)

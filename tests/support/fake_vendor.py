@@ -17,8 +17,10 @@ from airflow_provider_etlapis.hooks.base import CancelReport, RemoteRunHook
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, Step
-from airflow_provider_etlapis.runs.resume import Intent, Search, Sighting
+from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth

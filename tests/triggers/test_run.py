@@ -18,7 +18,7 @@ from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandb
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.triggers import guard
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger, handed_over
-from airflow_provider_etlapis.triggers.watchers import hook_class, watcher_of
+from airflow_provider_etlapis.triggers.runtime import hook_class, runtime_of
 from tests.support.airflow_context import FakeTaskInstance, TaskLog
 from tests.support.fake_vendor import CONN_ID, VENDOR, FakeHook, FakeVendor
 from tests.support.releases import through_database
@@ -165,14 +165,14 @@ async def test_a_hook_that_is_not_there_ends_the_wait_and_says_so(vendor: FakeVe
 
 async def test_waits_of_one_connection_share_a_watcher_and_a_later_one_gets_its_own(vendor: FakeVendor) -> None:
     vendor.looks = {name: [ALIVE, ALIVE, GOOD] for name in "abc"}
-    first = watcher_of(HOOK, CONN_ID)
-    assert watcher_of(HOOK, CONN_ID) is first
-    assert watcher_of(HOOK, "another") is not first
+    first = runtime_of(HOOK, CONN_ID).watcher
+    assert runtime_of(HOOK, CONN_ID).watcher is first
+    assert runtime_of(HOOK, "another").watcher is not first
 
     await asyncio.gather(*(event_of(trigger(name)) for name in "abc"))
     await asyncio.sleep(0.1)
 
-    assert watcher_of(HOOK, CONN_ID) is not first
+    assert runtime_of(HOOK, CONN_ID).watcher is not first
 
 
 def test_only_a_hook_class_is_a_hook() -> None:
@@ -252,18 +252,21 @@ async def test_a_vendor_that_does_not_answer_a_cancel_is_said_and_does_not_raise
     assert "Cancelling run r failed, it may go on: away" in task_log.text
 
 
-async def test_a_cancel_that_takes_too_long_is_given_up_before_airflow_does(
+async def test_a_cancel_that_takes_long_is_reported_by_name_with_what_to_do_and_goes_on(
     vendor: FakeVendor, task_log: TaskLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow:
-        async def aio(self, ref: RunRef) -> None:
-            await asyncio.sleep(60)
+        async def aio(self, ref: RunRef) -> CancelReport:
+            await asyncio.sleep(0.4)
+            return CancelReport(asked=True, note="asked to cancel")
 
     monkeypatch.setattr(FakeHook, "cancel_run", Slow())
-    monkeypatch.setattr("airflow_provider_etlapis.triggers.run._KILL_TIMEOUT", 0.1)
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__ON_KILL_TIMEOUT", "0.1")
     await killed(trigger())
 
-    assert "took too long, it may go on" in task_log.text
+    assert "Run r is not cancelled yet" in task_log.text
+    assert f"etlapis runs cancel --conn-id {CONN_ID} --run-id r" in task_log.text
+    assert "Cancelling: asked to cancel" in task_log.text
 
 
 async def test_a_kill_that_airflow_cancels_once_a_second_is_carried_through(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from airflow_provider_etlapis.operators.dataworq import DataworqExecuteJobOperat
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
 from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS
+from airflow_provider_etlapis.sandbox.lives import Life
+from airflow_provider_etlapis.sandbox.runs import Run
 
 EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "dataworq_examples.json").read_text())
-"""The four JSON examples of the vendor's reference. None was broken; their logs are shortened."""
+"""The four JSON examples of the vendor's reference, whole. None was broken."""
 
 FLOW = DEMO_FLOWS[0]
 JOB_ID = "54d9d784-e574-4160-9f44-6fb95317fecb"
@@ -60,3 +64,34 @@ def maker(**arguments: Any) -> Callable[[], DataworqExecuteJobOperator]:
 def intent(at: float, watermark: Any = None) -> Intent:
     """Return who wants a job."""
     return Intent("marker", "fingerprint", 0, 0, at, watermark)
+
+
+def region(value: str) -> dict[str, Any]:
+    """Return the request of a start of that flow with one parameter."""
+    parameters = [{"name": "REGION", "type": "string", "value": value}]
+    return {"runProfileName": "default", "parameters": parameters}
+
+
+def another_users_job(sandbox: DataworqSandbox, life: Life, value: str = "B", **more: Any) -> Run:
+    """Add a job of the same flow and run profile that another user starts now, with another region."""
+    return sandbox.seed_run(life, request=region(value), **more)
+
+
+@contextlib.contextmanager
+def when_a_start_arrives(sandbox: DataworqSandbox, act: Callable[[], object]) -> Iterator[None]:
+    """Let somebody act when a start request has arrived; its fault is to hold it back for a moment."""
+    is_over = threading.Event()
+
+    def wait() -> None:
+        while not is_over.wait(0.005):
+            if sandbox.ledger.count("start"):
+                act()
+                return
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        waiting.join()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.hooks.dataworq import DataworqHook, run_of
+from airflow_provider_etlapis.hooks.dataworq import run_of
+from airflow_provider_etlapis.hooks.dataworq_inputs import job_parameters
 from airflow_provider_etlapis.hooks.dataworq_jobs import (
-    checked_job_id,
-    job_parameters,
     parse_execution_status,
     parse_job,
     parse_jobs,
@@ -118,80 +115,3 @@ def test_a_list_in_an_envelope_is_malformed():
 
 def test_keys_that_are_not_known_come_along():
     assert parse_job(answer({**EXAMPLES["job"], "tenant": "north"}))["tenant"] == "north"
-
-
-def test_a_dict_of_parameters_gets_the_vendors_types():
-    assert job_parameters({"TABLE": "T", "DAYS": 7, "RATE": 0.5}) == [
-        {"name": "TABLE", "type": "string", "value": "T"},
-        {"name": "DAYS", "type": "integer", "value": 7},
-        {"name": "RATE", "type": "float", "value": 0.5},
-    ]
-
-
-def test_numbers_may_be_text_in_a_list_because_templates_give_text():
-    given = [{"name": "DAYS", "type": "integer", "value": "7"}, {"name": "RATE", "type": "float", "value": "0.5"}]
-
-    assert [item["value"] for item in job_parameters(given)] == [7, 0.5]
-
-
-@pytest.mark.parametrize("value", [True, None, [1], {"a": 1}, math.nan, math.inf, datetime(2026, 1, 1)])
-def test_parameters_of_other_types_are_refused(value: Any):
-    with pytest.raises(InvalidInputError, match="'X'"):
-        job_parameters({"X": value})
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        {"name": "X", "type": "boolean", "value": "true"},
-        {"name": "X", "type": "integer", "value": "seven"},
-        {"name": "X", "type": "integer", "value": 7.5},
-        {"name": "X", "type": "integer", "value": True},
-        {"name": "X", "type": "string", "value": 7},
-        {"name": "X", "type": "float", "value": "nan"},
-        {"name": " ", "type": "string", "value": "a"},
-        {"name": "X", "value": "a"},
-        {"name": "X", "type": "string", "value": "a", "secret": True},
-        "X=1",
-    ],
-)
-def test_items_that_do_not_fit_are_refused(item: Any):
-    with pytest.raises(InvalidInputError):
-        job_parameters([item])
-
-
-def test_a_parameter_given_twice_is_refused():
-    with pytest.raises(InvalidInputError, match="X"):
-        job_parameters([{"name": "X", "type": "integer", "value": 1}, {"name": "X", "type": "integer", "value": 2}])
-
-
-def test_a_bare_text_is_no_list_of_parameters():
-    with pytest.raises(InvalidInputError):
-        job_parameters("X=1")  # type: ignore[arg-type]  # what a template may leave
-
-
-@pytest.mark.parametrize(
-    "job_id",
-    [
-        "",
-        " ",
-        "a b",
-        "a\r\nmethod: POST",
-        "../users",
-        "..",
-        "a/b",
-        "a?filter=active",
-        "a%2Fb",
-        "x" * 200,
-        "None",
-        None,
-        True,
-    ],
-)
-def test_an_id_that_could_reach_into_a_header_or_a_path_is_refused(job_id: Any):
-    with pytest.raises(InvalidInputError):
-        DataworqHook.ref(job_id)
-
-
-def test_an_id_that_is_no_uuid_is_let_through():
-    assert checked_job_id(" job-17.b ") == "job-17.b"

@@ -1,34 +1,28 @@
-"""DataWORQ jobs as runs: light looks, one whole read at the end, lost starts, logs, and a cancel that is not there."""
+"""DataWORQ jobs as runs: light polls, one whole read at the end, logs, and a cancel that is not there."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from airflow_provider_etlapis.exceptions import (
-    InvalidInputError,
     PollingGaveUpError,
     RemoteRunFailedError,
     RemoteRunTimeoutError,
     RequestRefusedError,
     SensedRunFailedError,
-    StartLostError,
 )
 from airflow_provider_etlapis.hooks.dataworq import DataworqHook
 from airflow_provider_etlapis.runs.model import RunState
-from airflow_provider_etlapis.runs.resume import LostStart, Sighting, settle_lost_start
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
-from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sensors.dataworq import DataworqJobSensor
 from tests.support.airflow_context import TaskLog, task_log  # noqa: F401 a fixture
 from tests.support.rehearsal import Rehearsal
-from tests.vendors.dataworq_support import FLOW, JOB_ID, SPEC, connect, intent, maker, operator
+from tests.vendors.dataworq_support import FLOW, JOB_ID, SPEC, connect, maker
 
 BAD = Life(duration=0.1, outcome="error", error_text="no such table: DEMO")
 
@@ -149,148 +143,6 @@ def test_a_400_to_the_start_says_what_to_check(sandbox: DataworqSandbox, hook: D
         hook.start_run({**SPEC, "run_profile_name": "weekly"}, "marker")
 
 
-# Many at once
-
-
-def lists(sandbox: DataworqSandbox) -> list[str]:
-    """Return the filters of the lists that were asked for."""
-    return [dict(record.query).get("filter", "") for record in sandbox.ledger.requests]
-
-
-def test_one_list_tells_of_all_jobs_and_how_they_ended(sandbox: DataworqSandbox, hook: DataworqHook):
-    live = [hook.ref(sandbox.seed_run(Life(duration=60)).id) for _ in range(3)]
-    over = [hook.ref(sandbox.seed_run(Life(duration=1, outcome=how), age=5).id) for how in ("success", "error")]
-
-    found = hook.read_runs([*live, *over])
-
-    states = [found[ref.run_id].state for ref in (*live, *over)]
-    assert states == [RunState.RUNNING] * 3 + [RunState.SUCCEEDED, RunState.FAILED]
-    assert lists(sandbox) == [""]
-
-
-def test_a_list_that_is_heavy_with_logs_is_asked_for_once(sandbox: DataworqSandbox, hook: DataworqHook):
-    live = [hook.ref(sandbox.seed_run(Life(duration=60)).id) for _ in range(2)]
-    sandbox.seed_run(Life(duration=1, steps=["Copy " + "cells" * 200_000]), age=5)
-
-    for _ in range(2):
-        assert set(hook.read_runs(live)) == {ref.run_id for ref in live}
-
-    assert lists(sandbox) == ["", "active"]
-
-
-def test_the_list_of_active_jobs_serves_where_the_other_one_leaves_jobs_out(
-    sandbox: DataworqSandbox, hook: DataworqHook
-):
-    live = [hook.ref(sandbox.seed_run(Life(duration=600), age=300).id) for _ in range(2)]
-    over = hook.ref(sandbox.seed_run(Life(duration=1), age=300).id)
-    for _ in range(100):
-        sandbox.seed_run(Life(duration=1), age=5)
-
-    for _ in range(2):
-        assert set(hook.read_runs([*live, over])) == {ref.run_id for ref in live}
-
-    assert lists(sandbox) == ["", "active", "active"]
-
-
-def test_jobs_that_a_full_list_pushes_out_are_left_to_single_reads(sandbox: DataworqSandbox, hook: DataworqHook):
-    ours = hook.ref(sandbox.seed_run(Life(duration=600), age=300).id)
-    for _ in range(100):
-        sandbox.seed_run(Life(duration=600))
-
-    assert hook.read_runs([ours]) == {}
-    assert hook.look(ours).state is RunState.RUNNING
-
-
-# Lost starts
-
-
-def test_before_the_start_the_active_jobs_of_that_name_are_noted(sandbox: DataworqSandbox, hook: DataworqHook):
-    theirs = sandbox.seed_run(Life(duration=60))
-    sandbox.seed_run(Life(duration=60), flow=DEMO_FLOWS[1].name)
-
-    assert hook.before_start(SPEC) == [theirs.id]
-
-
-def test_without_the_flows_name_nothing_is_asked_before_the_start(sandbox: DataworqSandbox, hook: DataworqHook):
-    assert hook.before_start({**SPEC, "flow_name": None}) is None
-    assert sandbox.ledger.requests == []
-
-
-@pytest.mark.parametrize(
-    "life", [Life(duration=60), Life(queued=60), Life(duration=0.0)], ids=["runs", "waits", "over"]
-)
-def test_a_lost_job_is_found_by_its_name(sandbox: DataworqSandbox, hook: DataworqHook, life: Life):
-    known = sandbox.seed_run(Life(duration=60), age=30)
-    at = time.time()
-    ours = sandbox.seed_run(life)
-
-    search = hook.find_started(SPEC, intent(at, [known.id]))
-
-    assert search.sighting is Sighting.FOUND
-    assert [run.ref.run_id for run in search.candidates] == [ours.id]
-
-
-def test_of_several_jobs_none_is_taken_and_all_are_named(sandbox: DataworqSandbox, hook: DataworqHook):
-    at = time.time()
-    jobs = {sandbox.seed_run(Life(duration=60)).id for _ in range(2)}
-
-    decision = settle_lost_start(hook.find_started(SPEC, intent(at, [])), "fail")
-
-    assert decision.action is LostStart.REFUSE
-    assert all(job in decision.reason for job in jobs)
-
-
-def test_of_several_jobs_that_all_ended_badly_none_is_waited_for(sandbox: DataworqSandbox, hook: DataworqHook):
-    at = time.time()
-    for _ in range(2):
-        sandbox.seed_run(Life(duration=0.0, outcome="error"))
-
-    assert settle_lost_start(hook.find_started(SPEC, intent(at, [])), "fail").action is LostStart.START
-
-
-def test_a_job_of_another_name_or_profile_is_not_taken(
-    sandbox: DataworqSandbox, hook: DataworqHook, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("airflow_provider_etlapis.hooks.dataworq._PAUSE_BETWEEN_LOOKS", 0.01)
-    at = time.time()
-    sandbox.seed_run(Life(duration=60), flow=DEMO_FLOWS[1].name)
-    sandbox.seed_run(Life(duration=60), request={"runProfileName": "nightly"})
-
-    assert hook.find_started(SPEC, intent(at, [])).sighting is Sighting.ABSENT
-
-
-def test_a_full_list_that_does_not_reach_back_is_no_proof_of_absence(
-    sandbox: DataworqSandbox, hook: DataworqHook, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("airflow_provider_etlapis.hooks.dataworq._PAUSE_BETWEEN_LOOKS", 0.01)
-    at = time.time()
-    for _ in range(100):
-        sandbox.seed_run(Life(duration=0.0), flow=DEMO_FLOWS[1].name)
-
-    assert hook.find_started(SPEC, intent(at, [])).sighting is Sighting.UNSURE
-
-
-def test_a_full_list_that_reaches_back_beyond_the_call_is(
-    sandbox: DataworqSandbox, hook: DataworqHook, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("airflow_provider_etlapis.hooks.dataworq._PAUSE_BETWEEN_LOOKS", 0.01)
-    at = time.time()
-    for number in range(101):
-        sandbox.seed_run(Life(duration=1.0), flow=DEMO_FLOWS[1].name, age=10.0 * number)
-
-    assert hook.find_started(SPEC, intent(at, [])).sighting is Sighting.ABSENT
-
-
-def test_without_the_flows_name_a_lost_start_is_refused(sandbox: DataworqSandbox, hook: DataworqHook):
-    sandbox.plan(Life(duration=60))
-    sandbox.inject(Fault("start", "drop_after"))
-
-    with pytest.raises(StartLostError, match="flow_name"):
-        Rehearsal(maker(flow_name=None)).run()
-
-    assert len(sandbox.ledger.starts) == 1
-
-
 # No cancel
 
 
@@ -365,9 +217,10 @@ def test_a_log_that_grows_is_read_on_from_where_it_was(monkeypatch: pytest.Monke
         clock.advance(20)
         rest = hook.read_log(ref, first.cursor)
 
-    assert any("Step 1" in line for line in first.lines)
-    assert not any("Step 1" in line for line in rest.lines)
-    assert any("Step 3" in line for line in rest.lines)
+    written = ["PERFORMANCE" in line and line.rpartition(":Step ")[2][:1] for line in first.lines + rest.lines]
+    assert [step for step in written if step] == ["1", "2", "3"], "each step once, over both reads"
+    assert any("Step 1:Step 1" in line for line in first.lines)
+    assert any("Step 3:Step 3" in line for line in rest.lines)
 
 
 def test_a_job_without_a_log_has_no_lines(sandbox: DataworqSandbox, hook: DataworqHook):
@@ -377,6 +230,17 @@ def test_a_job_without_a_log_has_no_lines(sandbox: DataworqSandbox, hook: Datawo
     assert hook.read_log_tail(ref, 50) == ()
 
 
+def test_blank_lines_between_tables_are_not_copied(sandbox: DataworqSandbox, hook: DataworqHook):
+    ref = hook.ref(sandbox.seed_run(Life(duration=1), age=5).id)
+
+    lines = hook.read_log(ref)
+
+    assert "\r\n\r\n" in hook.get_job(ref.run_id)["log"]
+    assert all(line.strip() for line in lines.lines)
+    assert hook.read_log(ref, lines.cursor).lines == ()
+    assert hook.read_log_tail(ref, 10_000) == tuple(line.rstrip() for line in lines.lines)
+
+
 def test_the_tail_is_bounded(sandbox: DataworqSandbox, hook: DataworqHook):
     ref = hook.ref(sandbox.seed_run(Life(duration=1), age=5).id)
 
@@ -384,41 +248,3 @@ def test_the_tail_is_bounded(sandbox: DataworqSandbox, hook: DataworqHook):
 
     assert len(tail) == 2
     assert tail[-1].endswith("Job completed successfully.")
-
-
-# The operator's inputs
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"flow_id": ""},
-        {"flow_id": None},
-        {"run_profile_name": " "},
-        {"parameters": {"X": True}},
-        {"parameters": {"X": None}},
-        {"parameters": {"X": {"nested": 1}}},
-        {"parameters": "X=1"},
-        {"notification_enabled": "yes"},
-        {"flow_name": ""},
-    ],
-)
-def test_wrong_inputs_are_refused_before_anything_is_sent(
-    sandbox: DataworqSandbox, hook: DataworqHook, arguments: dict[str, Any]
-):
-    with pytest.raises(InvalidInputError):
-        Rehearsal(maker(**arguments)).run()
-
-    assert sandbox.ledger.requests == []
-
-
-def test_the_spec_is_what_the_hook_starts():
-    given = operator(parameters={"DAYS": 7}, run_profile_name="nightly", notification_enabled=True).spec()
-
-    assert given == {
-        "flow_id": FLOW.flow_id,
-        "run_profile_name": "nightly",
-        "parameters": [{"name": "DAYS", "type": "integer", "value": 7}],
-        "notification_enabled": True,
-        "flow_name": FLOW.name,
-    }

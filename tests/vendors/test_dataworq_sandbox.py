@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,8 @@ import requests
 
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
-from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS
+from airflow_provider_etlapis.sandbox.dataworq_log import job_log
+from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS, Flow
 from airflow_provider_etlapis.sandbox.lives import Life
 from tests.vendors.dataworq_support import EXAMPLES, FLOW
 
@@ -272,18 +274,57 @@ def test_the_demo_flows_end_as_their_names_promise(sandbox: DataworqSandbox, clo
     ]
 
 
-def test_a_log_tells_of_the_job_its_flow_its_steps_and_its_end(sandbox: DataworqSandbox, ask: Ask):
-    job = sandbox.seed_run(
-        Life(duration=9),
-        age=20,
-        request={"parameters": [{"name": "TABLENAME", "type": "string", "value": "DEMO_TABLE"}]},
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_list_of_a_hundred_is_cut_at_either_end(sandbox: DataworqSandbox, ask: Ask, newest_first: bool):
+    sandbox.newest_first = newest_first
+    ids = [sandbox.seed_run(Life(duration=1), age=float(number)).id for number in range(101)]
+
+    left_out = set(ids) - {job["id"] for job in ask("/api/v1/jobs").json()}
+
+    assert left_out == {ids[-1] if newest_first else ids[0]}
+
+
+def layout(log: str) -> list[str]:
+    """Return a log line by line without what differs from job to job: times, threads, what each step did and took."""
+    lines = [re.sub(r"^\S+ \S+ \[pool-\d+-thread-\d+\]", "", line) for line in log.split("\r\n")]
+    lines = [re.sub(r"\|  (N/A|\d+\.\d+ seconds) +\|$", "|  some time         |", line) for line in lines]
+    return [line for line in lines if "PERFORMANCE" not in line]
+
+
+def test_a_log_is_laid_out_as_in_the_references_examples(clock: Clock):
+    example: str = EXAMPLES["jobs"][1]["log"]
+    flow = Flow(
+        "2932ca30-8871-48b1-8e9b-90b744020b68",
+        "Demo",
+        parameters={"SOURCEFILE": r"C:\Temp\retail_unit_demand.csv", "TABLENAME": "another"},
     )
+    with DataworqSandbox(clock=clock, flows=(flow,)) as demo:
+        job = demo.seed_run(
+            Life(duration=9),
+            flow="Demo",
+            age=20,
+            run_id="2956fdae-73f8-45ec-a999-bf3514020472",
+            request={"parameters": EXAMPLES["job_request"]["parameters"]},
+        )
+        written = job_log(job, clock.now(), demo.zone).replace("C:/Flows/Demo.flx", "C:/Temp/Demo.flx ")
+
+    assert layout(written) == layout(example)
+    assert all(line.endswith("\r") for line in written.split("\n")[:-1])
+
+
+def test_a_log_shows_the_parameters_of_the_start_and_of_the_flow(sandbox: DataworqSandbox, ask: Ask):
+    started = [
+        {"name": "TABLENAME", "type": "string", "value": "DEMO_TABLE"},
+        {"name": "DAYS", "type": "integer", "value": 7},
+    ]
+    job = sandbox.seed_run(Life(duration=9), age=20, request={"parameters": started})
+    plain = sandbox.seed_run(Life(duration=9), age=20)
 
     log = ask(f"/api/v1/jobs/{job.id}").json()["log"]
 
-    for part in (job.id, FLOW.flow_id, f"{FLOW.name}_default", "DEMO_TABLE", "Step 3", "completed successfully"):
+    for part in (job.id, FLOW.flow_id, f"{FLOW.name}_default", '"DEMO_TABLE"', "Step 3", "completed successfully"):
         assert part in log
-    assert log.count("\n") == log.count("\r\n")
+    assert "Parameter Set" not in ask(f"/api/v1/jobs/{plain.id}").json()["log"]
 
 
 def test_a_wrong_script_is_refused(sandbox: DataworqSandbox):

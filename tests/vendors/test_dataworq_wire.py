@@ -148,27 +148,11 @@ def test_a_start_is_not_tried_again_after_a_400(sandbox: DataworqSandbox, monkey
     assert sandbox.ledger.count("start") == 1
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("",), (FLOW.flow_id, " "), (FLOW.flow_id, "default", {"X": True}), (FLOW.flow_id, "default", None, "yes")],
-)
-def test_a_start_with_wrong_inputs_sends_nothing(sandbox: DataworqSandbox, hook: DataworqHook, arguments: Any):
-    with pytest.raises(InvalidInputError):
-        hook.execute_job(*arguments)
-
-    assert sandbox.ledger.requests == []
-
-
 def test_a_job_id_cannot_carry_headers(sandbox: DataworqSandbox, hook: DataworqHook):
     with pytest.raises(InvalidInputError):
         hook.get_job(f"{JOB_ID}\r\nmethod: POST")
 
     assert sandbox.ledger.requests == []
-
-
-def test_a_filter_that_the_list_does_not_have_is_refused(sandbox: DataworqSandbox, hook: DataworqHook):
-    with pytest.raises(InvalidInputError, match="executionStatus"):
-        hook.list_jobs("executionStatus")  # type: ignore[arg-type]  # the other filter of the same name
 
 
 # The connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,19 @@ def test_a_start_that_says_success_false_started_nothing(hook, requests_mock):
 
     with pytest.raises(RequestRefusedError, match="Monthly cap reached"):
         hook.run_flow(12345)
+
+
+def test_each_row_of_the_page_about_proof_names_tests_that_are_there():
+    here = Path(__file__)
+    page = (here.parents[2] / "docs" / "vendors" / "etlworks.md").read_text()
+    tests = "".join(file.read_text() for file in here.parent.glob("test_etlworks_*.py"))
+    rows = re.findall(r"^\| .*test_.*$", page.partition("## What proves that a run is yours")[2], re.MULTILINE)
+
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert [name for name in named if f"def {name}(" not in tests] == []
 
 
 def requests_mock_any() -> Any:

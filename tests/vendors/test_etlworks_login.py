@@ -14,12 +14,14 @@ import pytest
 
 from airflow_provider_etlapis.exceptions import CredentialsRejectedError, VendorUnavailableError
 from airflow_provider_etlapis.hooks.etlworks import EtlworksHook
-from airflow_provider_etlapis.hooks.etlworks_auth import life_of
+from airflow_provider_etlapis.hooks.etlworks_auth import PasswordAuth, life_of
 from airflow_provider_etlapis.operators.etlworks import EtlworksRunFlowOperator
 from airflow_provider_etlapis.sandbox.etlworks import EtlworksSandbox
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
+from airflow_provider_etlapis.wire.auth import Token
+from airflow_provider_etlapis.wire.call import Response
 from tests.support.airflow_context import FakeTaskInstance, context_of
 from tests.support.releases import AIRFLOW
 from tests.vendors.etlworks_kit import CONN_ID, ORDERS, Recording
@@ -162,6 +164,24 @@ def test_a_token_that_the_vendor_does_not_renew_serves_nearly_to_its_end(monkeyp
             "flows",
             *("login", "flows"),
         ]
+
+
+def test_a_login_its_switch_and_its_refresh_may_be_repeated_because_each_only_makes_one_more_token():
+    auth = PasswordAuth("https://etl.example.com", "alice", "secret", headers={}, tenant="42")
+    flow = auth.login()
+    login = next(flow)
+    switch = flow.send(Response(200, {}, b'{"token": "t"}'))
+    alone = PasswordAuth("https://etl.example.com", "alice", "secret", headers={})
+    refresh = next(alone.refresh(Token("t", issued=0.0)))
+
+    assert [request.url.rpartition("/rest")[2] for request in (login, switch, refresh)] == [
+        "/v1/token-auth",
+        "/v1/token-auth/tenants/42",
+        "/v1/token-auth/refresh",
+    ]
+    assert login.repeatable
+    assert switch.repeatable
+    assert refresh.repeatable
 
 
 def test_a_refresh_asks_with_the_token_and_no_body(monkeypatch):

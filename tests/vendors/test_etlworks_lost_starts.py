@@ -1,174 +1,202 @@
-"""A start at Etlworks that got no answer: known by its key, or by the rule that a flow runs once at a time."""
+"""A start at Etlworks without an answer, over the wire: its run is found by its key, or it is started again."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import StartLostError
-from airflow_provider_etlapis.hooks.etlworks_search import StartSearch
-from airflow_provider_etlapis.operators.etlworks import EtlworksRunFlowOperator
-from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Intent, Sighting
+from airflow_provider_etlapis.exceptions import EtlApiError, StartLostError
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
-from tests.support.rehearsal import Rehearsal
-from tests.vendors.etlworks_kit import CONN_ID, ORDERS
-
-NOW = 1_795_348_800.0
-MARKER = "airflow dag.run 0123456789abcdef01234567"
-
-
-def intent(watermark: Any = None) -> Intent:
-    return Intent(MARKER, "f", max_tries=0, retries=0, at=NOW, watermark=watermark)
-
-
-def row(audit_id: int, *, status: str = "running", after: float | None = 1.0, **more: Any) -> dict[str, Any]:
-    times = {} if after is None else {"started": int((NOW + after) * 1000)}
-    return {"auditId": audit_id, "status": status, **times, **more}
-
-
-def looked(search: StartSearch, *rows: dict[str, Any]) -> tuple[Sighting, list[int]]:
-    search.take(rows)
-    found = search.result("runs", _run_of)
-    return found.sighting, [int(run.ref.ids["audit_id"]) for run in found.candidates]
-
-
-def _run_of(row: Any) -> RemoteRun:
-    states = {"running": RunState.RUNNING, "success": RunState.SUCCEEDED, "error": RunState.FAILED}
-    ref = RunRef("etlworks", {"flow_id": "1", "audit_id": str(row["auditId"])})
-    return RemoteRun(ref, states[row["status"]], row["status"])
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([], (Sighting.ABSENT, [])),
-        ([row(5, status="success", after=-999)], (Sighting.ABSENT, [])),
-        ([row(6), row(5, status="success", after=-999)], (Sighting.FOUND, [6])),
-        ([row(6, after=None), row(5, after=None)], (Sighting.FOUND, [6])),
-        ([row(6, eventId=3), row(5, after=-999)], (Sighting.ABSENT, [])),
-        ([row(6, eventName="nightly")], (Sighting.ABSENT, [])),
-        ([row(7), row(6, status="success")], (Sighting.UNSURE, [7, 6])),
-        ([row(6, status="error")], (Sighting.FOUND, [6])),
-        ([row(7, status="error"), row(6, status="error")], (Sighting.ABSENT, [])),
-        ([row(4, after=-3600)], (Sighting.ABSENT, [])),
-        ([row(4, after=None)], (Sighting.ABSENT, [])),
-    ],
+from airflow_provider_etlapis.sandbox.messages import Call
+from tests.vendors.etlworks_kit import (
+    ALONE,
+    CONN_ID,
+    KEYS,
+    MODES,
+    connect,
+    shorten_searches,
 )
-def test_what_was_there_before_the_call_tells_what_came_by_it(rows, expected):
-    assert looked(StartSearch(intent({"audit_id": 5}), ""), *rows) == expected
-
-
-def test_without_knowing_what_was_there_a_run_is_only_a_candidate():
-    assert looked(StartSearch(intent(), ""), row(6)) == (Sighting.UNSURE, [6])
-
-
-def test_a_flow_that_had_never_run_has_ours_alone():
-    assert looked(StartSearch(intent({"audit_id": None}), ""), row(6, after=None)) == (Sighting.FOUND, [6])
-
-
-def test_the_key_in_a_record_is_proof():
-    search = StartSearch(intent(), "key")
-    rows = [row(7, parameters={"key": MARKER}), row(6, parameters={"key": "airflow other 99"})]
-
-    assert looked(search, *rows) == (Sighting.FOUND, [7])
-    assert search.to_be_read() == []
-
-
-def test_the_key_in_a_log_is_proof():
-    search = StartSearch(intent(), "key")
-    search.take([row(7), row(6)])
-    assert search.to_be_read() == [7, 6]
-
-    search.take_log(7, "key=airflow other 99")
-    search.take_log(6, f"key={MARKER}")
-
-    assert search.result("runs", _run_of).candidates[0].ref.ids["audit_id"] == "6"
-
-
-def test_a_run_that_shows_another_key_is_not_ours():
-    search = StartSearch(intent({"audit_id": 5}), "key")
-
-    assert looked(search, row(6, parameters={"key": "airflow other 99"})) == (Sighting.ABSENT, [])
-
-
-# Over the wire
+from tests.vendors.etlworks_kit import rehearsed as task
 
 
 @pytest.fixture
-def etlworks(etlapis_sandbox):
-    return etlapis_sandbox.etlworks(conn_id=CONN_ID, default_life=Life(0.05))
+def etlworks(etlapis_sandbox, monkeypatch):
+    shorten_searches(monkeypatch)
+    sandbox = etlapis_sandbox.etlworks(conn_id=CONN_ID, default_life=Life(0.05))
+    connect(monkeypatch, sandbox)
+    return sandbox
 
 
-def task(**arguments: Any) -> Rehearsal:
-    wanted = {"task_id": "run", "flow_id": ORDERS, "poll_interval": 0.05, "retries": 1, **arguments}
-    return Rehearsal(lambda: EtlworksRunFlowOperator(**wanted))
+# The run key
 
 
+@MODES
+@ALONE
 @pytest.mark.parametrize("details", [True, False], ids=["with_times", "bare_records"])
 @pytest.mark.parametrize("history", ["newest", "oldest"])
-def test_a_lost_answer_costs_no_second_run(etlworks, details, history):
-    etlworks.tells_details, etlworks.history_order = details, history
+def test_a_run_that_shows_our_key_is_followed(etlworks, deferrable, alone, details, history):
+    etlworks.tells_details, etlworks.history_order, etlworks.single_instance = details, history, alone
     for _ in range(3):
         etlworks.seed_run(Life(0.01), age=900)
     etlworks.inject(Fault("start", "drop_after"))
 
-    assert task().run()["state"] == "succeeded"
+    manifest = task(run_key_parameter=True, deferrable=deferrable).run()
+
+    assert (manifest["state"], manifest["ids"]["audit_id"]) == ("succeeded", etlworks.ledger.starts[0])
     assert len(etlworks.ledger.starts) == 1
 
 
-def test_a_history_that_may_not_be_read_leaves_the_flows_latest_run(etlworks):
+def test_a_record_that_shows_the_key_is_enough(etlworks):
+    etlworks.tells_parameters, etlworks.log_tells_parameters = True, False
+    etlworks.inject(Fault("start", "drop_after"))
+
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    assert etlworks.ledger.count("history") == etlworks.ledger.count("log") == 0
+
+
+def test_a_history_that_may_not_be_read_does_not_matter_to_a_run_that_shows_our_key(etlworks):
     etlworks.inject(Fault("history", "status", status=403, times=None))
     etlworks.inject(Fault("start", "drop_after"))
 
-    assert task().run()["state"] == "succeeded"
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
     assert len(etlworks.ledger.starts) == 1
 
 
-def test_two_new_runs_without_a_key_are_for_a_person_to_tell_apart(etlworks):
-    etlworks.single_instance = False
-    starting = task()
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_log_that_is_not_there_yet_is_read_at_the_next_look(etlworks, status):
+    etlworks.plan(Life(0.5))
+    etlworks.inject(Fault("log", "status", status=status, times=2))
     etlworks.inject(Fault("start", "drop_after"))
-    begin = etlworks.begin_run
 
-    def begin_two(*args: Any, **options: Any) -> Any:
-        etlworks.begin_run = begin
-        etlworks.seed_run(Life(60)).details["user"] = "bob@example.com"
-        return begin(*args, **options)
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
 
-    etlworks.begin_run = begin_two
 
-    with pytest.raises(StartLostError, match=r"candidates: 12346/8721935 .*, 12346/8721934"):
-        starting.run()
+def test_a_record_that_comes_late_is_found(etlworks):
+    etlworks.plan(Life(0.5))
+    etlworks.record_delay = 0.2
+    etlworks.inject(Fault("start", "drop_after"))
+
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
 
 
 def test_a_second_start_that_finds_the_flow_running_looks_again_for_the_first(etlworks):
-    """The record of the first start came later than the looks for it."""
-    etlworks.plan(Life(0.5))
+    """The record of the first start comes later than all looks for it."""
+    etlworks.plan(Life(60))
+    etlworks.record_delay = 3600.0
     etlworks.inject(Fault("start", "drop_after"))
-    etlworks.inject(Fault("get", "status", status=404, times=4))
-    etlworks.inject(Fault("history", "status", status=404, times=3))
+    unwrap = etlworks.unwrap
 
-    assert task().run()["state"] == "succeeded"
+    def note(call: Call) -> Call:
+        if call.path.endswith("/run") and etlworks.ledger.count("start") == 1:
+            etlworks.record_delay = 0.0
+        return unwrap(call)
+
+    etlworks.unwrap = note
+    mine = task(run_key_parameter=True)
+
+    manifest = mine.run(when_known=lambda: etlworks.clock.advance(100))
+
+    assert manifest["state"] == "succeeded"
     assert etlworks.ledger.count("start") == 2
     assert len(etlworks.ledger.starts) == 1
 
 
-def test_the_key_is_searched_for_where_nothing_was_remembered(etlworks):
-    etlworks.single_instance = False
-    mine = task(run_key_parameter=True)
-    mine.store = None
-    etlworks.plan(Life(60))
-    mine.lose_process()
-    etlworks.seed_run(Life(60)).details["user"] = "bob@example.com"
-    began = time.monotonic()
+# Something in between answers the start call
 
-    etlworks.clock.advance(60)
-    manifest = mine.retry().run()
+
+@pytest.mark.parametrize("status", [400, 404, 405, 408, 409, 413, 421, 425, 460, 499, 504, 524])
+def test_a_proxys_answer_to_a_start_that_took_effect_starts_no_second_run(etlworks, status):
+    etlworks.single_instance = False
+    etlworks.inject(Fault("start", "status", status=status, body="<h1>Proxy</h1>", applied=True))
+
+    manifest = task(run_key_parameter=True).run()
 
     assert manifest["ids"]["audit_id"] == etlworks.ledger.starts[0]
     assert len(etlworks.ledger.starts) == 1
-    assert time.monotonic() - began < 5
+
+
+@MODES
+@ALONE
+def test_so_it_is_in_every_mode(etlworks, deferrable, alone):
+    etlworks.single_instance = alone
+    etlworks.inject(Fault("start", "status", status=408, body="<h1>Proxy</h1>", applied=True))
+
+    assert task(run_key_parameter=True, deferrable=deferrable).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
+
+
+@ALONE
+def test_a_start_that_takes_effect_after_we_gave_up_on_its_answer_is_found(etlworks, monkeypatch, alone):
+    etlworks.single_instance = alone
+    connect(monkeypatch, etlworks, read_timeout=0.3, retries=0)
+    etlworks.inject(Fault("start", "delay", seconds=1.2))
+    began = time.monotonic()
+
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    time.sleep(max(0.0, began + 1.8 - time.monotonic()))  # by then the late start has surely been made
+    assert len(etlworks.ledger.starts) == 1
+
+
+@pytest.mark.parametrize("code", [6, 17, -1])
+def test_an_outcome_that_is_not_documented_leaves_open_whether_a_run_was_started(etlworks, code):
+    etlworks.inject(Fault("start", "status", status=200, body=f'{{"status": {code}}}', applied=True))
+
+    assert task(run_key_parameter=True).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
+
+
+@pytest.mark.parametrize("body", ["default backend - 404", "<h1>404</h1>", '{"message": "no Route matched"}'])
+def test_one_answer_of_something_else_about_our_run_is_no_reason_for_a_second_start(etlworks, body):
+    etlworks.plan(Life(60))
+    mine = task(retries=3, run_key_parameter=True)
+    mine.lose_process()
+    etlworks.inject(Fault("get", "status", status=404, body=body))
+
+    try:
+        manifest = mine.retry().run(when_known=lambda: etlworks.clock.advance(100))
+    except EtlApiError as error:
+        if not error.retry_helps:
+            raise
+        manifest = mine.retry().run(when_known=lambda: etlworks.clock.advance(100))
+
+    assert manifest["ids"]["audit_id"] == etlworks.ledger.starts[0]
+    assert etlworks.ledger.count("start") == 1
+
+
+# A start that came to nothing
+
+
+@MODES
+@KEYS
+@pytest.mark.parametrize("never_ran", ["404", "null", "empty"])
+def test_a_flow_that_never_ran_is_started_again_when_the_call_did_not_arrive(etlworks, deferrable, key, never_ran):
+    etlworks.never_ran = never_ran
+    etlworks.inject(Fault("start", "drop_before"))
+
+    assert task(run_key_parameter=key, deferrable=deferrable).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
+
+
+@MODES
+@KEYS
+def test_a_flow_that_has_run_before_is_started_again_when_the_call_did_not_arrive(etlworks, deferrable, key):
+    etlworks.seed_run(Life(1), age=5)
+    etlworks.inject(Fault("start", "drop_before"))
+
+    assert task(run_key_parameter=key, deferrable=deferrable).run()["state"] == "succeeded"
+    assert len(etlworks.ledger.starts) == 1
+
+
+def test_where_the_history_cannot_be_read_absence_is_not_shown(etlworks):
+    etlworks.seed_run(Life(1), age=5)
+    etlworks.inject(Fault("history", "status", status=403, times=None))
+    etlworks.inject(Fault("start", "drop_before"))
+
+    with pytest.raises(StartLostError, match="its history could not be read"):
+        task(run_key_parameter=True).run()
+
+    assert etlworks.ledger.count("start") == 1

@@ -163,3 +163,78 @@ def test_over_the_limit_is_a_429_that_says_when_to_come_again(etlworks):
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
     assert answers[2].json()["error"] == "Too Many Requests"
+
+
+STATUS = f"/rest/v1/executions/{ORDERS}"
+
+
+@pytest.mark.parametrize(
+    ("never_ran", "status", "body"),
+    [
+        ("404", 404, None),
+        ("null", 200, {"auditId": None, "flowId": ORDERS, "flowName": "Load orders", "status": None}),
+        ("empty", 200, {}),
+    ],
+)
+def test_a_flow_without_runs_is_answered_in_one_of_three_ways(etlworks, never_ran, status, body):
+    etlworks.never_ran = never_ran
+    answer = ask(etlworks, "GET", STATUS)
+
+    assert answer.status_code == status
+    assert body is None or answer.json() == body
+    assert ask(etlworks, "GET", f"{STATUS}?auditId=1").status_code == 404, "a run that is named and not there"
+
+
+def test_a_record_may_hold_its_status_alone(etlworks):
+    etlworks.tells_ids = False
+    etlworks.seed_run(Life(60))
+
+    assert ask(etlworks, "GET", STATUS).json() == {"status": "running"}
+    assert ask(etlworks, "GET", f"{STATUS}/history").json() == [{"status": "running"}]
+
+
+def test_a_record_may_hold_what_the_run_was_started_with(etlworks):
+    etlworks.tells_parameters = True
+    ask(etlworks, "POST", RUN, json={"day": "2026-11-22"})
+
+    assert ask(etlworks, "GET", STATUS).json()["parameters"] == {"day": "2026-11-22"}
+
+
+def test_a_record_may_come_late(etlworks):
+    etlworks.record_delay = 5
+    run = ask(etlworks, "POST", RUN, json={}).json()["auditId"]
+    paths = (STATUS, f"{STATUS}?auditId={run}")
+
+    assert [ask(etlworks, "GET", path).status_code for path in paths] == [404, 404]
+    assert ask(etlworks, "GET", f"{STATUS}/history").json() == []
+    etlworks.clock.advance(5)
+    assert [ask(etlworks, "GET", path).status_code for path in paths] == [200, 200]
+
+
+def test_a_start_too_many_is_refused_in_the_vendors_own_shape(etlworks):
+    etlworks.most_running = 1
+    etlworks.seed_run(Life(60), flow=str(STREAM))
+    answer = ask(etlworks, "POST", RUN, json={})
+
+    assert answer.status_code == answer.json()["status"] == 503
+    assert answer.json()["message"] == "Too many concurrent executions"
+    etlworks.clock.advance(60)
+    assert ask(etlworks, "POST", RUN, json={}).json()["status"] == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "body", "word"),
+    [
+        ("success", {"success": True}, "canceled"),
+        ("empty", None, "canceled"),
+        ("refused", {"success": False, "error": "The execution cannot be stopped"}, "running"),
+    ],
+)
+def test_a_stop_is_answered_in_one_of_three_ways(etlworks, way, body, word):
+    etlworks.stop_path, etlworks.stop_answer = "/v1/flows/{flow_id}/stop", way
+    etlworks.seed_run(Life(60))
+    answer = ask(etlworks, "POST", f"/rest/v1/flows/{ORDERS}/stop", json={})
+
+    assert answer.status_code == 200
+    assert (answer.json() if answer.content else None) == body
+    assert ask(etlworks, "GET", STATUS).json()["status"] == word

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_etlapis.exceptions import (
     AlreadyRunningError,
+    EtlApiError,
     InvalidInputError,
     RemoteRunFailedError,
     RemoteRunTimeoutError,
@@ -66,29 +67,52 @@ def test_started_with_a_number_in_either_form(mocked, requests_mock, audit_id):
         ({"status": 2}, VendorUnavailableError, "suspended"),
         ({"status": 3}, VendorUnavailableError, "was not running"),
         ({"status": 5, "exception": "java.lang.Boom"}, RemoteRunFailedError, "java.lang.Boom"),
-        ({"status": 6, "auditId": 7, "x": "y"}, RequestRefusedError, "'x': 'y'"),
-        ({"status": -1}, RequestRefusedError, "not known"),
+        ({"status": 6, "auditId": 7}, RequestRefusedError, "status 6, auditId 7, which is not documented"),
+        ({"status": -1}, RequestRefusedError, "status -1, which is not documented"),
         ({"status": 0}, VendorUnavailableError, "without the auditId"),
         ({"status": 0, "auditId": None}, VendorUnavailableError, "without the auditId"),
         ({"auditId": 7}, VendorUnavailableError, "no whole number as status"),
         ({"status": True, "auditId": 7}, VendorUnavailableError, "no whole number as status"),
     ],
 )
-def test_every_other_outcome_is_told_with_the_raw_answer(mocked, requests_mock, answer, error, told):
+def test_every_other_outcome_is_an_error_that_quotes_the_answer(mocked, requests_mock, answer, error, told):
     requests_mock.post(f"{HOST}/rest/v1/flows/{ORDERS}/run", json=answer)
 
     with pytest.raises(error, match=told):
         mocked.start_run(SPEC, "m")
 
 
-@pytest.mark.parametrize(("answer", "acted"), [({"status": 2}, False), ({"status": 0}, True), ({}, True)])
+@pytest.mark.parametrize(
+    ("answer", "acted"),
+    [
+        ({"status": 1}, False),
+        ({"status": 2}, False),
+        ({"status": 3}, False),
+        ({"success": False, "error": "no"}, False),
+        ({"status": 0}, True),
+        ({"status": 6, "auditId": 7}, True),
+        ({}, True),
+    ],
+)
 def test_only_an_outcome_that_says_so_surely_started_nothing(mocked, requests_mock, answer, acted):
     requests_mock.post(f"{HOST}/rest/v1/flows/{ORDERS}/run", json=answer)
 
-    with pytest.raises(VendorUnavailableError) as failure:
+    with pytest.raises(EtlApiError) as failure:
         mocked.start_run(SPEC, "m")
 
     assert failure.value.may_have_acted is acted
+
+
+@pytest.mark.parametrize("ask", [lambda hook: hook.run_flow(ORDERS), lambda hook: hook.run_flow_by_name("Load orders")])
+@pytest.mark.parametrize("fault", [Fault("*", "status", status=503, times=None), Fault("*", "drop_before", times=None)])
+def test_a_start_is_never_sent_twice(etlworks, monkeypatch, ask, fault):
+    monkeypatch.setenv("AIRFLOW_CONN_ETLWORKS_DEFAULT", json.dumps({**etlworks.connection(), "extra": {"retries": 3}}))
+    etlworks.inject(fault)
+
+    with EtlworksHook(CONN_ID) as hook, pytest.raises(VendorUnavailableError):
+        ask(hook)
+
+    assert etlworks.ledger.count() == 1
 
 
 @pytest.mark.parametrize("code", [4, 5])

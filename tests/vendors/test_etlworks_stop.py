@@ -11,6 +11,7 @@ from airflow_provider_etlapis.exceptions import (
     RemoteRunCancelledError,
     RemoteRunTimeoutError,
     SensedRunFailedError,
+    VendorUnavailableError,
 )
 from airflow_provider_etlapis.hooks.etlworks import EtlworksHook
 from airflow_provider_etlapis.operators.etlworks import EtlworksRunFlowOperator
@@ -122,16 +123,18 @@ def test_a_run_that_somebody_stops_fails_the_task_and_its_retry_starts_anew(etlw
 
 def test_a_retry_waits_for_the_end_of_a_run_that_may_be_stopping_and_does_not_take_it(etlworks):
     """The stop got no answer: no second run while the first may be alive, and no success of it."""
-    etlworks.plan(Life(1.0))
+    etlworks.plan(Life(1.0), Life(0.05))
     etlworks.inject(Fault("cancel", "drop_before", times=None))
     late = task(timeout=0.5)
     with pytest.raises(RemoteRunTimeoutError, match="may go on"):
         late.run()
 
-    with pytest.raises(RemoteRunCancelledError, match="success"):
-        late.retry().run()
+    manifest = late.retry().run()
 
-    assert len(etlworks.ledger.starts) == 1
+    first, second = etlworks.ledger.runs
+    assert manifest["run_id"].endswith(second.id)
+    assert manifest["state"] == "succeeded"
+    assert second.started_at >= first.started_at + 1.0, "never beside the first"
 
 
 def test_a_stop_that_was_surely_refused_takes_nothing_from_the_run(etlworks):
@@ -170,6 +173,112 @@ def test_a_sensor_does_not_take_what_a_canceled_run_ends_as(etlworks, after):
         sensing.run()
 
     assert sensing.events[-1]["state"] == "cancelled"
+
+
+# Refused, or answered by something else
+
+NO_STOPS = {
+    "refused": ("stop_answer", "The execution cannot be stopped"),
+    "page": (Fault("cancel", "html", times=None), "an HTML page"),
+    "text": (Fault("cancel", "status", status=200, body="OK", times=None), "not Etlworks' own"),
+    "false": (Fault("cancel", "status", status=200, body="false", times=None), "success: false"),
+    "as_text": (Fault("cancel", "status", status=200, body='{"success": "false"}', times=None), "success: false"),
+}
+
+
+def refuse_stops(etlworks: Any, way: str) -> str:
+    what, words = NO_STOPS[way]
+    if isinstance(what, Fault):
+        etlworks.inject(what)
+    else:
+        etlworks.stop_answer = "refused"
+    return words
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("way", NO_STOPS)
+def test_a_stop_that_is_not_accepted_was_not_asked_for(etlworks, colour, way):
+    words = refuse_stops(etlworks, way)
+    run = etlworks.seed_run(Life(60))
+
+    report = in_colour(colour, lambda hook: (hook.cancel_run, (hook.ref(run.flow, run.id),), {}))
+
+    assert report.asked is False
+    assert words in report.note
+    assert "may go on" in report.note
+
+
+@MODES
+@pytest.mark.parametrize("way", NO_STOPS)
+def test_the_good_end_of_a_run_whose_stop_was_not_accepted_is_taken(etlworks, deferrable, way):
+    """Nothing was cancelled, so the retry takes what the run has come to, and starts no second one."""
+    words = refuse_stops(etlworks, way)
+    late = task(timeout=0.3, deferrable=deferrable)
+    with pytest.raises(RemoteRunTimeoutError, match=words):
+        late.run()
+    etlworks.clock.advance(100)
+
+    manifest = late.retry().run()
+
+    assert (manifest["state"], manifest["ids"]["audit_id"]) == ("succeeded", etlworks.ledger.starts[0])
+    assert len(etlworks.ledger.starts) == 1
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_stop_whose_answer_was_lost_on_the_way_is_known_by_the_run(etlworks, colour):
+    etlworks.stop_seconds = 60.0
+    etlworks.inject(Fault("cancel", "html", applied=True))
+    run = etlworks.seed_run(Life(60))
+
+    report = in_colour(colour, lambda hook: (hook.cancel_run, (hook.ref(run.flow, run.id),), {}))
+
+    assert report.asked is True
+    assert "the run is canceled" in report.note
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[]", "null", "true", '{"status": "canceled"}', '{"success": true}'])
+def test_no_body_and_json_that_refuses_nothing_accept_a_stop(etlworks, body):
+    etlworks.inject(Fault("cancel", "status", status=200, body=body, applied=True))
+    run = etlworks.seed_run(Life(60))
+
+    with EtlworksHook(CONN_ID) as hook:
+        report = hook.cancel_run(hook.ref(run.flow, run.id))
+
+    assert (report.asked, etlworks.ledger.cancels) == (True, [run.id])
+
+
+def test_the_words_of_a_refusal_are_short_and_show_no_secret(etlworks):
+    words = json.dumps({"success": False, "error": f"key {etlworks.gate.api_key} \x1b[2J" + "x" * 100_000})
+    etlworks.inject(Fault("cancel", "status", status=200, body=words))
+    run = etlworks.seed_run(Life(60))
+
+    with EtlworksHook(CONN_ID) as hook:
+        report = hook.cancel_run(hook.ref(run.flow, run.id))
+
+    assert len(report.note) < 600
+    assert etlworks.gate.api_key[:20] not in report.note
+    assert "\x1b" not in report.note
+
+
+@pytest.mark.parametrize(
+    ("setting", "sent"),
+    [
+        ("POST /v1/flows/{flow_id}/stop", 1),
+        ("POST /v1/executions/{audit_id}/stop", 3),
+        ("POST /v1/flows/{flow_id}/stop?auditId={audit_id}", 3),
+    ],
+)
+def test_only_a_stop_that_names_its_run_is_sent_twice(etlworks, monkeypatch, setting, sent):
+    """The second stop of a flow could stop another run than the first."""
+    connection = {**etlworks.connection(), "extra": {"stop_endpoint": setting, "retries": 2}}
+    monkeypatch.setenv("AIRFLOW_CONN_ETLWORKS_DEFAULT", json.dumps(connection))
+    etlworks.inject(Fault("cancel", "drop_before", times=None))
+    run = etlworks.seed_run(Life(60))
+
+    with EtlworksHook(CONN_ID) as hook, pytest.raises(VendorUnavailableError):
+        hook.cancel_run(hook.ref(run.flow, run.id))
+
+    assert etlworks.ledger.count("cancel") == sent
 
 
 def test_an_ended_run_is_not_stopped(etlworks):

@@ -226,8 +226,8 @@ def test_the_execution_that_began_soonest_after_the_call_is_the_likeliest() -> N
     )
 
     assert [each.ref.ids["execution_id"] for each in found.candidates] == ["a", "b"]
-    assert settle_lost_start(found, "fail").action is LostStart.REFUSE
-    adopted = settle_lost_start(found, "adopt")
+    assert settle_lost_start(found, "fail", "It was lost.").action is LostStart.REFUSE
+    adopted = settle_lost_start(found, "adopt", "It was lost.")
     assert adopted.run is not None
     assert adopted.run.ref.ids["execution_id"] == "a"
 
@@ -237,7 +237,7 @@ def test_adopt_takes_nothing_that_began_before_the_call() -> None:
         job("COMPLETED", "spark-1"), job("COMPLETED", "spark-2"), [run(GOOD, -30, ended=-20)], CALL, "it"
     )
 
-    assert settle_lost_start(search, "adopt").action is LostStart.REFUSE
+    assert settle_lost_start(search, "adopt", "It was lost.").action is LostStart.REFUSE
 
 
 def test_why_it_cannot_be_told_names_the_execution_that_may_have_replaced_ours() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_etlapis.exceptions import EtlApiError, VendorUnavailableError
+from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.metrics import Meter
 
 if TYPE_CHECKING:
@@ -34,8 +34,16 @@ def cancel_quietly(hook: RemoteRunHook, ref: RunRef, log: TaskLog) -> CancelRepo
                 return report
     except EtlApiError as error:
         log.warning("Cancelling run %s failed, it may go on: %s", ref.run_id, error)
-        acted = isinstance(error, VendorUnavailableError) and error.may_have_acted
-        return CancelReport(acted, f"it failed, run {ref.run_id} may go on: {error}")
+        return CancelReport(is_maybe_asked(error), f"it failed, run {ref.run_id} may go on: {error}")
     note = f"not possible, run {ref.run_id} goes on. {can.cancel_note}".strip()
     log.warning("Cancelling is %s", note)
     return CancelReport(False, note)
+
+
+def is_maybe_asked(error: EtlApiError) -> bool:
+    """Say whether a cancel that failed may have reached the vendor: then a good end later is not taken for a success.
+
+    A page that something in between has answered with is no answer of the vendor, and was most likely given in its
+    place: the run counts as not cancelled.
+    """
+    return error.may_have_acted and (error.status is None or error.status >= 500)
