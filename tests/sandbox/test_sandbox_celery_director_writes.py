@@ -124,18 +124,6 @@ def test_a_task_that_no_file_defines_is_a_500_and_leaves_a_pending_run(ask, cloc
     assert [task["key"] for task in tasks] == ["EXTRACT"], "the making of its tasks ended at the unknown one"
 
 
-@pytest.mark.parametrize("text", ["a\0b", "half \ud800 of a pair"])
-@pytest.mark.parametrize("where", ["payload", "comment"])
-def test_a_text_that_postgresql_cannot_keep_is_a_500_there_and_leaves_no_run(director, ask, where, text):
-    body = {**START, where: {"text": text} if where == "payload" else text}
-    assert ask("POST", "/api/workflows", json=body).status_code == 201
-
-    director.database = "postgresql"
-    assert ask("POST", "/api/workflows", json=body).status_code == 500
-    assert ask("POST", "/api/workflows", json={**START, "payload": {"text": "\N{TURTLE}\x01"}}).status_code == 201
-    assert len(ask("GET", "/api/workflows").json()) == 2
-
-
 def test_a_start_that_names_no_definition_tells_whether_comments_are_kept(director, ask):
     body = {"project": "", "name": "", "payload": {}, "comment": "?"}
     kept = ask("POST", "/api/workflows", json=body)
