@@ -30,7 +30,7 @@ def check_serves_events(hook: str) -> None:
     if hook in _KNOWN:
         return
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
-    from airflow_provider_etlapis.triggers.watchers import hook_class
+    from airflow_provider_etlapis.triggers.runtime import hook_class
 
     try:
         found = hook_class(hook)
