@@ -171,6 +171,11 @@ class Stage:
             ask(hook)
             return [record.operation for record in self.sandbox.ledger.requests[before:]]
 
+    def acts(self) -> set[str]:
+        """Return the vendor's operations that change something there; a login does not."""
+        routes = type(self.sandbox)._routes
+        return {route.operation for route in routes if route.method != "GET" and route.needs_login}
+
     def settle(self, task: Rehearsal, **moments: Any) -> Mapping[str, Any] | None:
         """Run a task whose start call has taken effect, or will, and got no usable answer.
 

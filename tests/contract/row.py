@@ -28,6 +28,8 @@ class Row:
     :param inputs: two different sets of keyword arguments for the operator's inputs.
     :param target: what the operator starts with the first of them, named as the hook's ``runs_of`` takes it; ``None``
         where the hook has none.
+    :param own_errors: odd answers, by status and form, that may be the vendor's own by all that its document says:
+        they count as its word, so a start that is answered so counts as refused.
     :param warning: the vendor's status word for a good end with a warning; ``None`` where it has none.
     :param variant: tells two rows of one vendor apart.
     """
@@ -41,6 +43,7 @@ class Row:
     cancelled: str
     inputs: tuple[Mapping[str, Any], Mapping[str, Any]]
     target: Mapping[str, Any] | None = None
+    own_errors: frozenset[tuple[int, str]] = frozenset()
     warning: str | None = None
     variant: str = ""
 

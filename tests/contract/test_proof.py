@@ -23,6 +23,8 @@ GAVE_UP_AFTER = 0.5
 def test_a_start_that_took_effect_and_was_answered_by_a_proxy_is_not_made_twice(
     row: Row, sandbox: VendorSandbox, status: int, form: Form
 ) -> None:
+    if (status, form) in row.own_errors:
+        pytest.skip("by the vendor's document, it may itself answer so")
     sandbox.plan(SHORT)
     sandbox.inject(odd(status, form, "start", applied=True))
     stage = Stage(row, sandbox, deferrable=status % 2 == 0)  # who waits makes no difference to a start
