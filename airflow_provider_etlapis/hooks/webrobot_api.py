@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
-from airflow_provider_etlapis.exceptions import (
-    AlreadyRunningError,
-    ConflictError,
-    InvalidInputError,
-    RequestRefusedError,
+from airflow_provider_etlapis.exceptions import AlreadyRunningError, ConflictError, InvalidInputError
+from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.hooks.webrobot_inputs import (
+    execute_body,
+    execution_path,
+    id_text,
+    instant,
+    job_path,
+    shown,
+    spelled,
+    task_path,
+    whole_number,
 )
-from airflow_provider_etlapis.hooks.base import RemoteRunHook
-from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
 from airflow_provider_etlapis.hooks.webrobot_json import (
     ExecutionStarted,
     ExecutionStatus,
@@ -28,35 +32,28 @@ from airflow_provider_etlapis.hooks.webrobot_json import (
     Task,
     TaskMetrics,
     TaskStatus,
-    execution_path,
-    id_text,
-    instant,
-    job_path,
     objects,
-    parse_anything,
     parse_done,
     parse_execution,
+    parse_later_done,
     parse_logs,
     parse_started,
     parse_task,
     parse_task_status,
     parse_tasks,
-    spelled,
-    task_path,
 )
-from airflow_provider_etlapis.wire.call import Call, Page, Response, json_object, segment
-from airflow_provider_etlapis.wire.errors import MalformedAnswerError
+from airflow_provider_etlapis.hooks.webrobot_pages import WebRobotPages
+from airflow_provider_etlapis.wire.call import Call, json_object, segment
 
 _PROJECTS = "webrobot/api/projects"
-_PROTOCOLS = ("http", "https")
-_ROW_KEYS = ("data", "results", "items", "content")
 
 
-class WebRobotEndpoints(RemoteRunHook):
+class WebRobotEndpoints(WebRobotPages):
     """The calls of WebRobot's API. Every id may be text or a whole number.
 
     Raised by all: ``InvalidInputError`` before anything is sent, ``CredentialsRejectedError`` on a 401 (the key is
-    wrong, or lacks the scope named in the message), ``NotFoundError`` on a 404, ``VendorUnavailableError``.
+    wrong, or lacks the scope that the message names), ``NotFoundError`` on WebRobot's own 404,
+    ``VendorUnavailableError``.
     """
 
     # Projects and jobs
@@ -118,7 +115,7 @@ class WebRobotEndpoints(RemoteRunHook):
     @endpoint
     def stop_job(self, project_id: str, job_id: str) -> Call[dict[str, Any]]:
         """Stop whatever runs of a job (b, later): a server that goes by the reference answers 404 or 405."""
-        return Call("POST", job_path(project_id, job_id, "stop"), parse_done, json={})
+        return Call("POST", job_path(project_id, job_id, "stop"), parse_later_done, json={})
 
     # Executions
 
@@ -140,20 +137,18 @@ class WebRobotEndpoints(RemoteRunHook):
         :returns: ``{"executionId", "status", "message", "clusterId", "success"}``; a 200 means accepted, not ended.
         :raises AlreadyRunningError: if the job runs already; it runs once at a time.
         :raises PermissionDeniedError: if the key lacks the scope ``etl:execute``.
-        :raises RequestRefusedError: if the answer says that the submission was not accepted.
+        :raises RequestRefusedError: if the answer says that the submission was not accepted, with its words.
         """
-        sent: dict[str, Any] = dict(body or {})
-        if arguments is not None:
-            sent["arguments"] = list(arguments)
-        if cloud_credential_ids is not None:
-            sent["cloudCredentialIds"] = list(cloud_credential_ids)
+        given, credentials, sent = execute_body(arguments, cloud_credential_ids, body)
+        if given is not None:
+            sent["arguments"] = given
+        if credentials is not None:
+            sent["cloudCredentialIds"] = credentials
         path = job_path(project_id, job_id, "execute")
         try:
-            started: ExecutionStarted = yield Call("POST", path, parse_started, json=sent)
+            started: ExecutionStarted = yield Call("POST", path, parse_started, json=sent, starts_run=True)
         except ConflictError as error:
-            raise AlreadyRunningError(str(error)) from error
-        if started.get("success") is False:
-            raise RequestRefusedError(f"WebRobot did not accept the execution: {started.get('message')}")
+            raise _already_running(error) from error
         return started
 
     @endpoint
@@ -176,16 +171,16 @@ class WebRobotEndpoints(RemoteRunHook):
         :param tail: how many of the last lines.
         """
         if pod_type not in (None, "driver", "executor"):
-            raise InvalidInputError(f"pod_type must be 'driver' or 'executor', not {pod_type!r}")
-        if tail is not None and tail < 1:
-            raise InvalidInputError(f"tail must be at least 1, not {tail}")
+            raise InvalidInputError(f"pod_type must be 'driver' or 'executor', not {shown(pod_type)}")
+        if tail is not None:
+            whole_number(tail, "tail", 1)
         path = execution_path(project_id, job_id, execution_id, "logs")
         return Call("GET", path, parse_logs, query={"podType": pod_type, "tail": tail})
 
     @endpoint
     def cancel_execution(self, project_id: str, job_id: str, execution_id: str) -> Call[dict[str, Any]]:
         """Cancel one execution (b, later): a server that goes by the reference answers 404 or 405."""
-        return Call("DELETE", execution_path(project_id, job_id, execution_id), parse_done)
+        return Call("DELETE", execution_path(project_id, job_id, execution_id), parse_later_done)
 
     # Tasks
 
@@ -207,16 +202,20 @@ class WebRobotEndpoints(RemoteRunHook):
         """
         path = task_path(project_id, job_id, task_id, "start")
         try:
-            answer: dict[str, Any] = yield Call("POST", path, parse_done)
+            answer: dict[str, Any] = yield Call("POST", path, parse_done, starts_run=True)
         except ConflictError as error:
-            raise AlreadyRunningError(str(error)) from error
+            raise _already_running(error) from error
         return answer
 
     @endpoint
     def stop_task(self, project_id: str, job_id: str, task_id: str) -> Call[dict[str, Any]]:
         """Stop a task in progress; returns ``{}`` (a). By the vendor's warning, data may be lost or inconsistent.
 
+        Never repeated by itself once it may have reached the server: it names no run, and a second one could stop
+        the run that somebody has started meanwhile.
+
         :raises ConflictError: if the task does not run.
+        :raises RequestRefusedError: if the answer says that nothing was stopped, with its words.
         """
         return Call("POST", task_path(project_id, job_id, task_id, "stop"), parse_done)
 
@@ -231,116 +230,9 @@ class WebRobotEndpoints(RemoteRunHook):
         path = task_path(project_id, job_id, task_id, "metrics")
         return Call("GET", path, lambda response: cast("TaskMetrics", json_object(response)))
 
-    # Pages, tables, health
 
-    @endpoint
-    def get_html(self, url: str, protocol: Literal["http", "https"] | None = None) -> Call[str]:
-        """Return the HTML that WebRobot finds at an address (a).
-
-        :param url: with or without its scheme; sent without it, encoded as one segment of the path (c).
-        :param protocol: the scheme, where the address has none. Default: ``https``.
-        """
-        scheme, separator, rest = str(url).strip().partition("://")
-        address = rest if separator else scheme
-        named = scheme.lower() if separator else protocol or "https"
-        if named not in _PROTOCOLS or (protocol is not None and protocol != named):
-            raise InvalidInputError(
-                f"get_html takes an http or https address with one scheme, not {url!r}, {protocol!r}"
-            )
-        if not urlsplit(f"//{address}").hostname:
-            raise InvalidInputError(f"url must be an address such as https://example.com/page, not {url!r}")
-        return Call(
-            "GET",
-            f"webrobot/api/html/{segment(address)}/{named}",
-            lambda response: response.text,
-            headers={"Accept": "text/html"},
-        )
-
-    @listing
-    def find_all(self, table: str, page_size: int = 50, first_page: int = 0) -> Call[Page[dict[str, Any]]]:
-        """Yield all records of a table, page by page (a).
-
-        The answer's form is not documented: an array is taken, and an object that holds one as ``data``. Neither is
-        the number of the first page: it is 0, the parameter's default. A page that is shorter than asked for is the
-        last one, and one that repeats the page before is left out; two in a row end it (c).
-
-        :param table: name of the table.
-        :param page_size: records on a page.
-        :param first_page: number of the first page.
-        """
-        if page_size < 1 or first_page < 0:
-            raise InvalidInputError(f"page_size must be at least 1 and first_page 0, not {page_size} and {first_page}")
-        return _page(_table_path(table), first_page, page_size, before=None, repeated=False)
-
-    @endpoint
-    def get_record(self, table: str, record_id: str) -> Call[Any]:
-        """Return one record of a table, in whatever form the server gives it (a)."""
-        return Call("GET", _table_path(table, record_id), parse_anything)
-
-    @endpoint
-    def insert_record(self, table: str, record: Mapping[str, Any]) -> Call[Any]:
-        """Add a record to a table and return the server's answer (a). Never repeated by itself once sent.
-
-        :param record: a JSON object.
-        """
-        return Call("POST", _table_path(table), parse_anything, json=_record(record))
-
-    @endpoint
-    def update_record(self, table: str, record_id: str, record: Mapping[str, Any]) -> Call[Any]:
-        """Change a record of a table and return the server's answer (a).
-
-        :param record: a JSON object.
-        """
-        return Call("PUT", _table_path(table, record_id), parse_anything, json=_record(record))
-
-    @endpoint
-    def delete_record(self, table: str, record_id: str) -> Call[Any]:
-        """Delete a record of a table and return the server's answer (a). Never repeated by itself once sent."""
-        return Call("DELETE", _table_path(table, record_id), parse_anything)
-
-    @endpoint
-    def get_health(self) -> Call[Any]:
-        """Return what the server says about its health, JSON of any kind (a). Proves little: see ``check``."""
-        return Call("GET", "health", parse_anything)
-
-
-def _table_path(table: str, *record_id: str) -> str:
-    # With the base URL of the reference this makes /api/api/...: so the vendor's document has it.
-    parts = (id_text(table, "table"), *(id_text(each, "record_id") for each in record_id))
-    return "/".join(("api/strapi-tables", *map(segment, parts)))
-
-
-def _record(record: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(record, Mapping):
-        raise InvalidInputError(f"record must be a JSON object (a dict), not {type(record).__name__}")
-    return dict(record)
-
-
-def _page(path: str, number: int, size: int, *, before: list[Any] | None, repeated: bool) -> Call[Page[dict[str, Any]]]:
-    """Return the call for one page.
-
-    :param before: the records of the page before.
-    :param repeated: whether that one repeated its own predecessor, as page 1 does where pages count from 1.
-    """
-
-    def parse(response: Response) -> Page[dict[str, Any]]:
-        rows = _rows(response)
-        repeats = bool(rows) and rows == before
-        if repeats and repeated:
-            return Page(())
-        more = len(rows) >= size
-        following = _page(path, number + 1, size, before=rows, repeated=repeats) if more else None
-        return Page(() if repeats else rows, following)
-
-    return Call("GET", path, parse, query={"page": number, "pageSize": size})
-
-
-def _rows(response: Response) -> list[dict[str, Any]]:
-    value = parse_anything(response)
-    if isinstance(value, dict):
-        value = next((value[key] for key in _ROW_KEYS if isinstance(value.get(key), list)), value)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise MalformedAnswerError("records that are no array of objects", status=response.status)
-    return value
+def _already_running(error: ConflictError) -> AlreadyRunningError:
+    """Return what a refused start means, with what is known of the answer."""
+    made = AlreadyRunningError(str(error))
+    made.by_vendor, made.status = error.by_vendor, error.status
+    return made

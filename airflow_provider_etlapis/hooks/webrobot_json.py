@@ -1,4 +1,4 @@
-"""WebRobot's JSON: the shapes of its answers, and the parsers and spellings that its endpoints share.
+"""WebRobot's JSON: the shapes of its answers, their parsers, and what an answer says about a refusal.
 
 No shape has a required property in the vendor's documents, so none has here. Ids are text in paths and in most
 shapes, and whole numbers in metrics.
@@ -7,15 +7,15 @@ shapes, and whole numbers in metrics.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, TypedDict, TypeVar, cast
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.hooks.values import moment
-from airflow_provider_etlapis.wire.call import Response, json_array, json_object, segment
-from airflow_provider_etlapis.wire.errors import MalformedAnswerError
+from airflow_provider_etlapis.hooks.webrobot_inputs import is_id
+from airflow_provider_etlapis.wire.call import Response, json_array, json_object
+from airflow_provider_etlapis.wire.errors import BadRequestError, MalformedAnswerError
+from airflow_provider_etlapis.wire.exchange import server_words
 
 HIDDEN = "***"
+_MOST_WORDS = 300
 
 ShapeT = TypeVar("ShapeT", bound=Mapping[str, Any])
 
@@ -150,51 +150,6 @@ class JobMetrics(TypedDict, total=False):
     aggregated: AggregatedMetrics
 
 
-def id_text(value: Any, what: str) -> str:
-    """Return an id as text; whole numbers are accepted as well, since metrics and templates have them.
-
-    :raises InvalidInputError: if it is empty or could name another resource in a path.
-    """
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not text or text in {".", ".."} or "/" in text:
-        raise InvalidInputError(f"{what} must be an id of WebRobot, not {value!r}")
-    return text
-
-
-def job_path(project_id: str, job_id: str, *rest: str) -> str:
-    """Return a path below a job."""
-    ids = (segment(id_text(project_id, "project_id")), "jobs", segment(id_text(job_id, "job_id")))
-    return "/".join(("webrobot/api/projects/id", *ids, *rest))
-
-
-def task_path(project_id: str, job_id: str, task_id: str, *rest: str) -> str:
-    """Return a path below a task."""
-    return job_path(project_id, job_id, "tasks", segment(id_text(task_id, "task_id")), *rest)
-
-
-def execution_path(project_id: str, job_id: str, execution_id: str, *rest: str) -> str:
-    """Return a path below an execution."""
-    return job_path(project_id, job_id, "executions", segment(id_text(execution_id, "execution_id")), *rest)
-
-
-def instant(value: datetime | str | None, what: str) -> datetime | None:
-    """Return a moment from a datetime or ISO 8601 text, in UTC; a naive one is taken as UTC.
-
-    :raises InvalidInputError: for a text that is none.
-    """
-    if value is None or value == "":
-        return None
-    found = moment(value.isoformat() if isinstance(value, datetime) else value)
-    if found is None:
-        raise InvalidInputError(f"{what} must be a datetime or ISO 8601 text, not {value!r}")
-    return found
-
-
-def spelled(at: datetime | None) -> str | None:
-    """Return a moment as the API writes it, such as ``2025-12-11T00:00:00Z``."""
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def objects(response: Response, _: type[ShapeT]) -> list[ShapeT]:
     """Parse an array of objects."""
     return cast("list[ShapeT]", json_array(response))
@@ -211,11 +166,19 @@ def parse_tasks(response: Response) -> list[Task]:
 
 
 def parse_started(response: Response) -> ExecutionStarted:
-    """Parse the answer to an execute call; one without an id tells nothing, unless it is a refusal."""
-    started = cast("ExecutionStarted", json_object(response))
-    if started.get("success") is not False and not isinstance(started.get("executionId") or None, str):
+    """Parse the answer to an execute call.
+
+    :raises BadRequestError: if it says that nothing was accepted.
+    :raises MalformedAnswerError: if it names no execution, so that one may have been started.
+    """
+    started = json_object(response)
+    names_one = is_id(started.get("executionId"))
+    if not names_one:
+        refuse_refusal(started, response)
         raise MalformedAnswerError("an accepted execution without an executionId", status=response.status)
-    return started
+    if _says_no(started):
+        raise MalformedAnswerError("success is false, and yet there is an executionId", status=response.status)
+    return cast("ExecutionStarted", {**started, "executionId": str(started["executionId"]).strip()})
 
 
 def parse_execution(response: Response) -> ExecutionStatus:
@@ -242,9 +205,81 @@ def parse_anything(response: Response) -> Any:
 
 
 def parse_done(response: Response) -> dict[str, Any]:
-    """Parse the answer to a stop, start or cancel: documented as ``{}``; an empty one is as good."""
+    """Parse the answer to a start or stop: documented as ``{}``; an empty body or null is as good (c).
+
+    :raises BadRequestError: if it says that nothing was done.
+    :raises MalformedAnswerError: if it is no JSON object.
+    """
     answer = parse_anything(response)
-    return answer if isinstance(answer, dict) else {}
+    if answer is None:
+        return {}
+    if not isinstance(answer, dict):
+        raise MalformedAnswerError(f"JSON {type(answer).__name__} where an object was expected", status=response.status)
+    refuse_refusal(answer, response)
+    return answer
+
+
+def parse_later_done(response: Response) -> dict[str, Any]:
+    """Parse the answer to a stop whose answer no document describes: any JSON, or nothing at all.
+
+    :raises BadRequestError: if it says that nothing was done.
+    """
+    answer = parse_anything(response)
+    if answer is False:
+        raise BadRequestError("refused: the answer is false", status=response.status)
+    if not isinstance(answer, dict):
+        return {}
+    refuse_refusal(answer, response)
+    return answer
+
+
+def refuse_refusal(answer: Mapping[str, Any], response: Response) -> None:
+    """Raise what an answer with a good status says in its body: that the vendor has refused.
+
+    :raises BadRequestError: for ``"success": false``, or an error with a ``code`` that blames the request.
+    :raises MalformedAnswerError: for any other error: it does not say that nothing was done.
+    """
+    code = answer.get("code")
+    blames_request = isinstance(code, int) and 400 <= code < 500
+    has_error = bool(isinstance(error := answer.get("error"), str) and error.strip())
+    if not _says_no(answer) and not has_error:
+        return
+    words = _bounded(server_words(response)) or "no reason given"
+    if _says_no(answer) or blames_request:
+        raise BadRequestError(f"refused: {words}", status=response.status)
+    raise MalformedAnswerError(f"an error with a good status: {words}", status=response.status)
+
+
+def is_own_error(response: Response) -> bool:
+    """Say whether an error answer is WebRobot's own: ``{"error": text, "code": number, "timestamp": text}`` (b).
+
+    No field is required there, and the vendor's own code shows answers with ``error`` alone. An error text without a
+    code beside a ``path`` or ``status`` is what gateways in front of such servers answer (c).
+    """
+    try:
+        body = response.json()
+    except MalformedAnswerError:
+        return False
+    if not isinstance(body, dict):
+        return False
+    code, text = body.get("code"), body.get("error")
+    if code is not None and (isinstance(code, bool) or not isinstance(code, int)):
+        return False
+    if isinstance(text, str) and text.strip():
+        return code is not None or not {"path", "status"} & body.keys()
+    return text is None and code == response.status
+
+
+def _says_no(answer: Mapping[str, Any]) -> bool:
+    success = answer.get("success")
+    return success is False or (isinstance(success, str) and success.strip().lower() == "false")
+
+
+def _bounded(words: str) -> str:
+    """Cut a text between two words: a part of a secret would not be recognised as one."""
+    if len(words) <= _MOST_WORDS:
+        return words
+    return f"{words[:_MOST_WORDS].rpartition(' ')[0]}..."
 
 
 def _with_status(value: dict[str, Any], response: Response) -> dict[str, Any]:

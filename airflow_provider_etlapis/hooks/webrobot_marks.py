@@ -1,186 +1,288 @@
-"""Tells WebRobot's runs apart where no id does, by comparing what a job or task shows with what it showed before.
+"""What WebRobot's jobs and tasks show at one moment, and whether a task shows another run than it did before.
 
-A task that was started by itself has no id for its run, and an execution whose start call lost its answer has one
-that we do not know. Decisions only; the requests are the hook's.
+A task that was started by itself has no id for its run. What it showed just before the start (its watermark) is what
+its run is recognised by. Facts only; what they prove is decided in :mod:`~airflow_provider_etlapis.runs.evidence`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_etlapis.hooks.values import moment
 from airflow_provider_etlapis.hooks.webrobot_json import Job, Task, TaskMetrics
-from airflow_provider_etlapis.hooks.webrobot_runs import is_going, state_of, word
-from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
-from airflow_provider_etlapis.runs.evidence import Search
-from airflow_provider_etlapis.runs.model import RemoteRun
+from airflow_provider_etlapis.hooks.webrobot_runs import NEVER_RAN, is_seen_going, reference_of, state_of, word
+from airflow_provider_etlapis.runs.evidence import CLOCK_SKEW, began_before
 
-NEVER_RAN = frozenset({"", "CREATED"})
-_CLOCK_SKEW = timedelta(minutes=5)
-# A run that began later than this after our call may well be somebody else's.
-_LATEST_BEGIN = timedelta(hours=1)
+_IDLE = NEVER_RAN | {"PENDING"}
+_SKEW = timedelta(seconds=CLOCK_SKEW)
+
+
+@dataclass(frozen=True, slots=True)
+class CallTime:
+    """When a start call was made.
+
+    :param at: seconds since the epoch, just before it.
+    :param clock_ahead: seconds by which the vendor's clock is ahead of ours, by the ``Date`` of its answers; ``None``
+        where that is not known.
+    """
+
+    at: float
+    clock_ahead: float | None = None
+
+    def is_surely_after(self, when: str | datetime | None) -> bool:
+        """Say whether the call surely came after a moment by the vendor's clock; ``False`` where that is unknown."""
+        at = moment(when) if isinstance(when, str) else when
+        return began_before(at.timestamp() if at else None, self.at, self.clock_ahead)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMark:
-    """What a task shows about its last run at one moment: all there is to tell two runs of it apart."""
+    """What a task shows about its last run at one moment: all there is to tell two runs of it apart.
+
+    :param others: short for what the other tasks of its job show, empty if there are none; ``None`` if not recorded.
+    """
 
     status: str = ""
     reference: str = ""
     started: str = ""
     updated: str = ""
+    others: str | None = None
 
     @classmethod
-    def of(cls, task: Task, metrics: TaskMetrics, status: str | None = None) -> TaskMark:
+    def of(
+        cls,
+        task: Task,
+        metrics: TaskMetrics,
+        status: str | None = None,
+        others: Sequence[Task] | None = None,
+    ) -> TaskMark:
         """Return the mark of a task.
 
         :param metrics: empty where there are none.
         :param status: where a fresher one than the task's own is at hand.
+        :param others: the other tasks of its job, where they were read.
         """
         return cls(
             word(status if status is not None else task.get("executionStatus")),
-            task.get("executionReferenceId") or "",
+            reference_of(task),
             metrics.get("startedAt") or "",
             task.get("updatedAt") or "",
+            None if others is None else _short(others),
         )
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> TaskMark | None:
-        """Read a mark that went through JSON."""
-        return cls(**{name: str(value.get(name) or "") for name in cls.__slots__}) if value else None
+        """Read a mark that went through JSON, of this release or an older one."""
+        if not value:
+            return None
+        texts = {name: str(value.get(name) or "") for name in ("status", "reference", "started", "updated")}
+        return cls(**texts, others=value.get("others"))
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
         return asdict(self)
 
+    @property
+    def never_ran(self) -> bool:
+        """Whether nothing shows that the task has ever run; ``PENDING`` by itself does not (c)."""
+        return not self.reference and not self.started and self.status in _IDLE
 
-def is_another_run(before: TaskMark, now: TaskMark) -> bool | None:
-    """Say whether a task shows another run than it did before; ``None`` if that cannot be told.
+    @property
+    def is_going(self) -> bool:
+        """Whether the task is seen to be running or queued."""
+        return is_seen_going(self.status, has_run=bool(self.reference or self.started))
 
-    The execution's reference and the start in the metrics tell runs apart; only where there is neither, the status
-    and the change of the row have to.
-    """
-    then, begun = moment(before.updated), moment(now.started)
-    if now.reference and now.reference != before.reference:
-        return True
-    if begun and now.started != before.started:
-        # Metrics come late: a start from before the row's last change is that of the run before.
-        return then is None or begun > then
-    ended = state_of(before.status).is_terminal
-    if ended and (is_going(now.status) or (state_of(now.status).is_terminal and now.status != before.status)):
-        return True
-    if now.reference or now.started:
-        return False
-    if before.status in NEVER_RAN:
-        return now.status not in NEVER_RAN
-    if ended and then is not None and now.updated and now.updated != before.updated:
-        return True
-    return None
+    @property
+    def _has_ended(self) -> bool:
+        return state_of(self.status).is_terminal
+
+    def looks_like(self, other: TaskMark) -> bool:
+        """Say whether the task shows the very same about its last run."""
+        mine = self.status, self.reference, self.started, self.updated
+        return mine == (other.status, other.reference, other.started, other.updated)
+
+    def has_same_row(self, other: TaskMark) -> bool:
+        """Say whether all but the metrics is the same: then a terminal status is still that of the run before."""
+        return (self.status, self.reference, self.updated) == (other.status, other.reference, other.updated)
+
+    def shows_new_run(self, before: TaskMark, call: CallTime | None) -> bool | None:
+        """Say whether the task shows a run that began after another mark of it was taken.
+
+        ``True`` takes more than a clock: the execution's reference has changed; the start in the metrics has changed
+        and is later than the row's last change by more than clocks may differ; or what had ended, or had never run,
+        is ``RUNNING``. ``None`` means that it is unclear.
+
+        :param before: the mark from just before the start call.
+        :param call: the start call; ``None`` where its time is not known.
+        """
+        if self.reference and self.reference != before.reference:
+            # The reference of a run that was going on without one may only have come late.
+            return True if before.reference or before._has_ended or before.never_ran else None
+        if self.status == "RUNNING" and (before._has_ended or before.never_ran):
+            return True
+        by_start = self._starts_after(before)
+        if by_start is not None:
+            return by_start or None
+        if before.never_ran and before.status in NEVER_RAN and self._has_ended:
+            return True
+        if self.looks_like(before):
+            return None if self._may_hide_another(call) else False
+        return None if self._may_be_another(before, call) else False
+
+    def _starts_after(self, before: TaskMark) -> bool | None:
+        """Say whether the start in the metrics is that of a new run; ``None`` if it says nothing about that."""
+        if not self.started or self.started == before.started or before.is_going:
+            return None
+        begun, other, changed = moment(self.started), moment(before.started), moment(before.updated)
+        if begun is None or (other is not None and begun <= other):
+            return False
+        if before.never_ran:
+            return True
+        if changed is not None and begun < changed - _SKEW:
+            return None  # metrics come late: these are of the run before
+        return changed is not None and begun > changed + _SKEW
+
+    def has_started_since(self, before: TaskMark, call: CallTime) -> bool:
+        """Say whether the start in the metrics has changed and is not from before a call, by the server's own clock.
+
+        That is no proof that the call has been accepted. Where it has, the run is its own.
+        """
+        is_dated = call.clock_ahead is not None and moment(self.started) is not None
+        return is_dated and self.started != before.started and not call.is_surely_after(self.started)
+
+    def _may_be_another(self, before: TaskMark, call: CallTime | None) -> bool:
+        """Say whether a task that shows something else than before, but no new run for sure, may show one."""
+        if self.reference:
+            return before._has_ended and self.status != before.status
+        if before.never_ran and self.never_ran and self.status in NEVER_RAN:
+            return False
+        if before.reference or (self.status, self.updated) != (before.status, before.updated):
+            return True
+        return self._may_hide_another(call)
+
+    def _may_hide_another(self, call: CallTime | None) -> bool:
+        """Say whether a run that began right after the call could look just like the one that is shown."""
+        if self.reference or call is None or (self.never_ran and self.status in NEVER_RAN):
+            return False
+        return not call.is_surely_after(self.started or self.updated)
+
+    def is_surely_before(self, call: CallTime) -> bool:
+        """Say, without an earlier mark, whether all that the task shows is surely from before a call."""
+        if self.never_ran and self.status in NEVER_RAN:
+            return True
+        if self.is_going or not (self._has_ended or self.never_ran):
+            return False
+        shown = [self.updated, self.started] if self.started else [self.updated]
+        return all(call.is_surely_after(each) for each in shown)
+
+
+def _short(tasks: Sequence[Task]) -> str:
+    """Return a short text that differs where what tasks show about their last runs differs; empty for no tasks."""
+    rows = sorted(
+        [str(task.get("id")), word(task.get("executionStatus")), reference_of(task), str(task.get("updatedAt"))]
+        for task in tasks
+    )
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] if rows else ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobMark:
     """What a job shows about its last run at one moment.
 
-    :param references: the execution that each task names as its last one, by task id.
+    :param references: what each task names as its last execution, by task id.
     :param statuses: of the tasks, by task id.
+    :param updated: when the job's own row was changed last.
+    :param task_updates: the same of the tasks' rows, by task id.
     """
 
     status: str
     references: Mapping[str, str]
     statuses: Mapping[str, str]
+    updated: str = ""
+    task_updates: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, tasks: Sequence[Task]) -> JobMark:
-        """Return the mark of a job."""
+        """Return the mark of a job; a row without an id counts as well."""
+        rows = {str(task.get("id") or f"row {number}"): task for number, task in enumerate(tasks)}
         return cls(
             word(job.get("executionStatus")),
-            {str(task.get("id")): task.get("executionReferenceId") or "" for task in tasks},
-            {str(task.get("id")): word(task.get("executionStatus")) for task in tasks},
+            {key: reference_of(task) for key, task in rows.items()},
+            {key: word(task.get("executionStatus")) for key, task in rows.items()},
+            job.get("updatedAt") or "",
+            {key: task.get("updatedAt") or "" for key, task in rows.items()},
         )
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> JobMark | None:
-        """Read a mark that went through JSON."""
-        return cls(value["status"], value["references"], value["statuses"]) if value else None
+        """Read a mark that went through JSON, of this release or an older one."""
+        if not value:
+            return None
+        return cls(
+            value["status"],
+            value["references"],
+            value["statuses"],
+            value.get("updated") or "",
+            value.get("task_updates") or {},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
-        return {"status": self.status, "references": dict(self.references), "statuses": dict(self.statuses)}
+        return {
+            "status": self.status,
+            "references": dict(self.references),
+            "statuses": dict(self.statuses),
+            "updated": self.updated,
+            "task_updates": dict(self.task_updates),
+        }
 
     @property
     def executions(self) -> frozenset[str]:
-        """The executions that the tasks name."""
+        """What the tasks name as executions."""
         return frozenset(filter(None, self.references.values()))
 
     @property
-    def going(self) -> bool:
-        """Whether something of the job is going on."""
-        return is_going(self.status) or any(map(is_going, self.statuses.values()))
+    def is_going(self) -> bool:
+        """Whether something of the job is seen to be running or queued."""
+        return is_seen_going(self.status, has_run=bool(self.executions)) or any(
+            is_seen_going(status, has_run=bool(self.references.get(key))) for key, status in self.statuses.items()
+        )
 
-    @property
-    def never_ran(self) -> bool:
-        """Whether nothing of the job shows a run."""
-        return not self.executions and {self.status, *self.statuses.values()} <= NEVER_RAN
+    def why_it_may_hide_a_run(self, before: JobMark | None, call: CallTime) -> str:
+        """Say why the job may not show a run that it has had since a call, empty if it surely shows it.
 
+        Only executions that the tasks name are looked at by the caller; this is about everything else.
 
-def settle_execution(
-    before: JobMark | None, now: JobMark, named: Collection[RemoteRun], at: float, looked_for: str
-) -> Search:
-    """Say what became of an execute call that got no answer.
+        :param before: the mark from just before the call; ``None`` where there is none.
+        """
+        if self.is_going:
+            return "something of the job is running or queued"
+        if before is not None and (
+            self.executions - before.executions
+            or any(self.references.get(key) != named for key, named in before.references.items())
+        ):
+            return "a task names another execution than before, which may have replaced one"
+        for key, status in {"": self.status, **self.statuses}.items():
+            has_run = bool(self.references.get(key) if key else self.executions)
+            if not self._is_settled(key, status, before, call, has_run=has_run):
+                return f"{status or 'no status'} may be that of a run which no task names"
+        return ""
 
-    Executions carry no mark of who started them. What helps is that a job runs once at a time: an execution that the
-    tasks name now and did not name before the call began after it. One that somebody else started in between cannot
-    be told from ours; where it began much later, or had ended well before anybody looked, we say that we are unsure.
+    def _is_settled(self, key: str, status: str, before: JobMark | None, call: CallTime, *, has_run: bool) -> bool:
+        """Say whether a row's status is surely that of what was there before the call."""
+        then = None if before is None else before._status(key)
+        if status in NEVER_RAN or (has_run and state_of(status).is_terminal):
+            return then is None or then == status or not state_of(then).is_terminal
+        untouched = before is None or (then == status and before._update(key) == self._update(key))
+        return status == "PENDING" and not has_run and untouched and call.is_surely_after(self._update(key))
 
-    :param before: the job's mark from before the call; ``None`` where nothing could keep it (Airflow before 3.3).
-    :param named: the executions that the tasks name now and did not name before.
-    :param at: seconds since the epoch, of the call.
-    """
-    runs = sorted(named, key=lambda run: run.started.timestamp() if run.started else float("inf"), reverse=True)
-    if before is None:
-        runs = [run for run in runs if _may_have_begun_after(run, at - _CLOCK_SKEW.total_seconds())]
-        # Ours may never have been sent: an end that is good could be that of a run before it.
-        sure = [run for run in runs if not run.state.is_good]
-    else:
-        sure = [run for run in runs if not _began_late(run, at)]
-    if runs:
-        found = len(runs) == 1 and bool(sure)
-        return Search(Sighting.FOUND if found else Sighting.UNSURE, looked_for, tuple(runs))
-    # None of the executions that the tasks name is ours; one that was there before and still goes on excludes ours.
-    if before is None:
-        excluded = any(not run.state.is_terminal for run in named)
-        told = bool(now.executions)
-    else:
-        excluded = before == now
-        told = bool(now.executions) and now.executions <= before.executions
-    if (told and (excluded or not now.going)) or (now.never_ran and (before is None or before.never_ran)):
-        return Search(Sighting.ABSENT, looked_for)
-    return Search(Sighting.UNSURE, looked_for)
+    def _status(self, key: str) -> str:
+        return self.statuses.get(key, "") if key else self.status
 
-
-def settle_task(before: TaskMark | None, now: TaskMark, run: RemoteRun, at: float, looked_for: str) -> Search:
-    """Say what became of a start call of a task that got no answer; the same reasoning as for executions."""
-    if before is None:
-        old = run.started is not None and not _may_have_begun_after(run, at - _CLOCK_SKEW.total_seconds())
-        if now.status in NEVER_RAN or (old and run.state.is_terminal):
-            return Search(Sighting.ABSENT, looked_for)
-        # Metrics may still be those of the run before.
-        return Search(Sighting.UNSURE if old or run.state.is_good else Sighting.FOUND, looked_for, (run,))
-    another = is_another_run(before, now)
-    if another is None:
-        return Search(Sighting.UNSURE, looked_for)
-    if not another:
-        return Search(Sighting.ABSENT, looked_for)
-    return Search(Sighting.UNSURE if _began_late(run, at) else Sighting.FOUND, looked_for, (run,))
-
-
-def _may_have_begun_after(run: RemoteRun, bound: float) -> bool:
-    return run.started is None or run.started.timestamp() > bound
-
-
-def _began_late(run: RemoteRun, at: float) -> bool:
-    return run.started is not None and run.started.timestamp() > at + _LATEST_BEGIN.total_seconds()
+    def _update(self, key: str) -> str:
+        return self.task_updates.get(key, "") if key else self.updated

@@ -1,14 +1,19 @@
-"""What WebRobot's answers say about runs: status words, executions, tasks, and the end of a log."""
+"""What WebRobot's answers say about runs: references, status words, executions, tasks, and the end of a log."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_etlapis.connection_forms import WEBROBOT
 from airflow_provider_etlapis.hooks.values import moment
+from airflow_provider_etlapis.hooks.webrobot_inputs import id_text, is_id, job_ids
 from airflow_provider_etlapis.hooks.webrobot_json import ExecutionStarted, ExecutionStatus, Task, TaskMetrics
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
+
+VENDOR = WEBROBOT.conn_type
 
 # COMPLETED and FAILED are the documented ends. The others are what the vendor's own clients look for as well.
 _STATES = {
@@ -26,8 +31,11 @@ _STATES = {
     "STOPPED": RunState.CANCELLED,
     "ABORTED": RunState.CANCELLED,
 }
+NEVER_RAN = frozenset({"", "CREATED"})
+"""Words of a job or task that has surely not run yet."""
 _GOING = frozenset({"PENDING", "RUNNING"})
 _ENDED = frozenset({"COMPLETED", "FAILED"})
+_ERROR_LINES = 10
 
 
 def word(status: str | None) -> str:
@@ -41,13 +49,53 @@ def state_of(status: str | None) -> RunState:
 
 
 def is_going(status: str | None) -> bool:
-    """Say whether a word surely means that something is going on."""
+    """Say whether a word means that something goes on, of what is known to have run.
+
+    ``PENDING`` may also be the word of a job or task that never ran: see :func:`is_seen_going`.
+    """
     return word(status) in _GOING
+
+
+def is_seen_going(status: str | None, *, has_run: bool) -> bool:
+    """Say whether a job or task is seen to be going on.
+
+    :param has_run: whether anything else shows a run of it: the execution that it names, or a start in its metrics.
+        ``PENDING`` alone shows none: some servers give that word to what never ran (c).
+    """
+    return word(status) == "RUNNING" or (has_run and is_going(status))
 
 
 def is_documented_end(status: str | None) -> bool:
     """Say whether a word is one of the ends that the API documents."""
     return word(status) in _ENDED
+
+
+def execution_ref(project_id: Any, job_id: Any, execution_id: Any) -> RunRef:
+    """Return the reference of an execution."""
+    ids = {**job_ids(project_id, job_id), "execution_id": id_text(execution_id, "execution_id")}
+    return RunRef(VENDOR, ids)
+
+
+def task_ref(project_id: Any, job_id: Any, task_id: Any) -> RunRef:
+    """Return the reference of a task's last run."""
+    return RunRef(VENDOR, {**job_ids(project_id, job_id), "task_id": id_text(task_id, "task_id")})
+
+
+def job_ref(project_id: Any, job_id: Any) -> RunRef:
+    """Return the reference of a job's last run."""
+    return RunRef(VENDOR, job_ids(project_id, job_id))
+
+
+def reference_of(task: Task) -> str:
+    """Return what a task names as its last execution, as text, empty if nothing; it need not be an id."""
+    found = task.get("executionReferenceId")
+    return "" if found is None else str(found).strip()
+
+
+def execution_named_by(task: Task) -> str | None:
+    """Return the id of the execution that a task names as its last one (c), ``None`` if it names none."""
+    found = reference_of(task)
+    return found if is_id(found) else None
 
 
 def job_name(ids: Mapping[str, str]) -> str:
@@ -87,6 +135,22 @@ def execution_run(ref: RunRef, status: ExecutionStatus) -> RemoteRun:
     )
 
 
+def ended_task_run(run: RemoteRun, task: Task, metrics: TaskMetrics) -> RemoteRun:
+    """Return the ended run of a task with its times, its error and its metrics."""
+    log = (task.get("executionLog") or "").rstrip().splitlines()
+    started = moment(metrics.get("startedAt"))
+    ended = moment(metrics.get("completedAt")) or moment(task.get("updatedAt"))
+    if started is not None and ended is not None and ended < started:
+        ended = None  # a row that comes late still has the end of the run before
+    return replace(
+        run,
+        started=started,
+        ended=ended,
+        error=None if run.state.is_good else "\n".join(log[-_ERROR_LINES:]) or None,
+        details={**run.details, "execution_id": task.get("executionReferenceId"), **metrics_detail(metrics)},
+    )
+
+
 def started_run(ref: RunRef, started: ExecutionStarted) -> RemoteRun:
     """Return an execution from the answer to its start."""
     shown = started.get("status") or "SUBMITTED"
@@ -114,18 +178,22 @@ def task_step(task: Task, metrics: TaskMetrics) -> Step:
 
 
 def task_of(execution_id: str, tasks: Collection[Task]) -> str | None:
-    """Return the task that runs an execution: the one that names it, else the only one that runs at all."""
-    named = [task for task in tasks if task.get("executionReferenceId") == execution_id]
-    running = [task for task in tasks if is_going(task.get("executionStatus"))]
-    found = next((task for task in named if task in running), named[0] if named else None)
-    if found is None and len(running) == 1 and not running[0].get("executionReferenceId"):
-        found = running[0]
+    """Return the task that runs an execution: the one that names it, else the only one that goes on at all.
+
+    ``PENDING`` tasks are considered only where none is ``RUNNING``: one that never ran may have that word.
+    """
+    named = [task for task in tasks if reference_of(task) == execution_id]
+    running = [task for task in tasks if word(task.get("executionStatus")) == "RUNNING"]
+    going = running or [task for task in tasks if is_going(task.get("executionStatus"))]
+    found = next((task for task in named if task in going), named[0] if named else None)
+    if found is None and len(going) == 1 and not reference_of(going[0]):
+        found = going[0]
     return str(found["id"]) if found and found.get("id") else None
 
 
 def waiting_run(run: RemoteRun, since: datetime) -> RemoteRun:
     """Return a run that has ended too early as one that is waited for; the status says so."""
-    ended = f" at {run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else ", it is not said when"
+    ended = f" at {run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else ", at an unknown time"
     waiting = f"{run.vendor_status}{ended}; waiting for a run that ends at or after {since:%Y-%m-%d %H:%M:%S} UTC"
     return RemoteRun(run.ref, RunState.QUEUED, waiting, run.name)
 

@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_etlapis.exceptions import ConflictError, InvalidInputError
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
-from airflow_provider_etlapis.operators.hook_mixin import HookMixin
-from airflow_provider_etlapis.operators.inputs import one_of
+from airflow_provider_etlapis.operators.webrobot_actions import (
+    UI_COLOR,
+    OnNotRunning,
+    UsesWebRobot,
+    WebRobotMetricsOperator,
+    WebRobotStopTaskOperator,
+)
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
-
-OnNotRunning = Literal["succeed", "fail"]
-
-_COLOR = "#dde7f3"
-
-
-class _UsesWebRobot(HookMixin):
-    """Gives a task WebRobot's hook."""
-
-    conn_id_field = "webrobot_conn_id"
-
-    @classmethod
-    def hook_class(cls) -> type[WebRobotHook]:
-        """Return the vendor's hook class."""
-        from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
-
-        return WebRobotHook
-
-    @property
-    def webrobot(self) -> WebRobotHook:
-        """The vendor's hook, with its own endpoints."""
-        return cast("WebRobotHook", self.hook)
+__all__ = [
+    "OnNotRunning",
+    "WebRobotExecuteJobOperator",
+    "WebRobotMetricsOperator",
+    "WebRobotStartTaskOperator",
+    "WebRobotStopTaskOperator",
+]
 
 
-class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
+class WebRobotExecuteJobOperator(UsesWebRobot, RemoteRunOperator):
     """Executes a WebRobot job and waits for the execution's end.
 
-    A job runs once at a time: if it runs already, ``on_already_running`` decides. Executions carry nothing that
-    recognises them, so a start call that got no answer is settled by what the job's tasks name as their last
-    execution; if somebody else started the job in that very moment, theirs may be taken for ours.
+    A job runs once at a time: if it runs already, ``on_already_running`` decides. An execution shows neither its
+    inputs nor who started it. After a start request that got no response, the job is started again only if its tasks
+    surely name no new execution and nothing of it runs; otherwise the task fails and names the executions to check
+    (``on_lost_start``).
 
     :param project_id: id of the project.
     :param job_id: id of the job.
-    :param arguments: further arguments of the Spark job, a list of texts.
-    :param cloud_credential_ids: credentials to use instead of the job's own, a list of ids.
+    :param arguments: further arguments of the Spark job, a list of texts. An upstream task's ``.output`` is accepted;
+        a template needs ``render_template_as_native_obj=True`` on the DAG, as it renders to text otherwise.
+    :param cloud_credential_ids: credentials to use instead of the job's own, a list of ids; as ``arguments``.
     :param body: further keys of the request as plain JSON, such as ``{"parameters": {"limit": 100}}``: the vendor's
-        own clients send some that its reference does not have.
+        own clients send some that its reference does not have. As for ``arguments``, a template renders to text.
     :param webrobot_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.operators.base.RemoteRunOperator`. Returns the manifest
@@ -71,7 +54,7 @@ class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
         "webrobot_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json", "body": "json"}
-    ui_color = _COLOR
+    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -94,31 +77,21 @@ class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
+        from airflow_provider_etlapis.hooks.webrobot_inputs import execute_body
+
         ref = self.hook_class().job_ref(self.project_id, self.job_id)
-        arguments = _texts(self.arguments, "arguments")
-        credentials = _texts(self.cloud_credential_ids, "cloud_credential_ids")
-        body = {} if self.body is None else self.body
-        if not isinstance(body, Mapping):
-            raise InvalidInputError(f"body must be a JSON object (a dict), not {type(body).__name__}")
-        for name, key, value in (
-            ("arguments", "arguments", arguments),
-            ("cloud_credential_ids", "cloudCredentialIds", credentials),
-        ):
-            if value is not None and key in body:
-                raise InvalidInputError(f"give either {name}, or {key!r} in body, not both")
-        try:
-            json.dumps(body, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"body must be plain JSON: {error}") from None
-        return {**ref.ids, "arguments": arguments, "cloud_credential_ids": credentials, "body": dict(body)}
+        arguments, credentials, body = execute_body(self.arguments, self.cloud_credential_ids, self.body)
+        return {**ref.ids, "arguments": arguments, "cloud_credential_ids": credentials, "body": body}
 
 
-class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
+class WebRobotStartTaskOperator(UsesWebRobot, RemoteRunOperator):
     """Starts one task of a WebRobot job by itself and waits for the end of its run.
 
-    The API gives such a run no id: it is told from the task's last one by what the task showed just before the start
-    (its execution's reference, the start in its metrics, its status). So a later run of the same task, started by
-    somebody else, cannot be told from ours.
+    The API gives such a run no id: it is distinguished from the run before it by what the task showed just before the
+    start (its execution's reference, the start in its metrics, its status). A later run of the same task by somebody
+    else cannot be distinguished from it. Where the task shows nothing that distinguishes the two, its last run is taken
+    five minutes after the start. A task takes no inputs, so after a start request that got no response, a run of it
+    that began since then is taken as this one.
 
     :param project_id: id of the project.
     :param job_id: id of the job.
@@ -129,7 +102,7 @@ class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "job_id", "webrobot_task_id", "webrobot_conn_id")
-    ui_color = _COLOR
+    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -149,118 +122,3 @@ class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
         return dict(self.hook_class().task_ref(self.project_id, self.job_id, self.webrobot_task_id).ids)
-
-
-class WebRobotStopTaskOperator(_UsesWebRobot, BaseOperator):
-    """Asks WebRobot to stop a task in progress. By the vendor's warning, data may be lost or inconsistent.
-
-    :param project_id: id of the project.
-    :param job_id: id of the job.
-    :param webrobot_task_id: id of the task in WebRobot (``task_id`` is Airflow's).
-    :param on_not_running: what to do if the task is not running: ``"succeed"``, as what was asked for is so, or
-        ``"fail"``.
-    :param webrobot_conn_id: id of the Airflow connection.
-
-    Returns whether there was something to stop.
-    """
-
-    template_fields: Sequence[str] = ("project_id", "job_id", "webrobot_task_id", "webrobot_conn_id")
-    ui_color = _COLOR
-
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        job_id: str,
-        webrobot_task_id: str,
-        on_not_running: OnNotRunning = "succeed",
-        webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        one_of("on_not_running", on_not_running, get_args(OnNotRunning))
-        self.project_id = project_id
-        self.job_id = job_id
-        self.webrobot_task_id = webrobot_task_id
-        self.on_not_running: OnNotRunning = on_not_running
-        self.webrobot_conn_id = webrobot_conn_id
-
-    def execute(self, context: Context) -> bool:
-        """Ask for the stop."""
-        try:
-            self.webrobot.stop_task(self.project_id, self.job_id, self.webrobot_task_id)
-        except ConflictError as error:
-            if self.on_not_running == "fail":
-                raise
-            self.log.info("Task %s is not running, there is nothing to stop: %s", self.webrobot_task_id, error)
-            return False
-        self.log.info("Asked to stop task %s of job %s", self.webrobot_task_id, self.job_id)
-        return True
-
-
-class WebRobotMetricsOperator(_UsesWebRobot, BaseOperator):
-    """Reads the metrics of a task's last run, or of all executions of a job, into XCom.
-
-    :param project_id: id of the project.
-    :param job_id: id of the job.
-    :param webrobot_task_id: id of the task in WebRobot (``task_id`` is Airflow's); without it, the job's metrics are
-        read.
-    :param start_time: of a job: only executions from this moment on, a datetime or ISO 8601 text, UTC where it names
-        no zone.
-    :param end_time: of a job: only executions up to this moment.
-    :param webrobot_conn_id: id of the Airflow connection.
-
-    Returns the vendor's answer as it is: a task's ``{"taskId", "durationSeconds", "recordsProcessed", ...}``, a job's
-    ``{"jobId", "startTime", "endTime", "aggregated": {"totalExecutions", ...}}``.
-    """
-
-    template_fields: Sequence[str] = (
-        "project_id",
-        "job_id",
-        "webrobot_task_id",
-        "start_time",
-        "end_time",
-        "webrobot_conn_id",
-    )
-    ui_color = _COLOR
-
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        job_id: str,
-        webrobot_task_id: str | None = None,
-        start_time: datetime | str | None = None,
-        end_time: datetime | str | None = None,
-        webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.project_id = project_id
-        self.job_id = job_id
-        self.webrobot_task_id = webrobot_task_id
-        self.start_time = start_time
-        self.end_time = end_time
-        self.webrobot_conn_id = webrobot_conn_id
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Read the metrics."""
-        if not self.webrobot_task_id:
-            return dict(self.webrobot.get_job_metrics(self.project_id, self.job_id, self.start_time, self.end_time))
-        if self.start_time or self.end_time:
-            raise InvalidInputError(
-                "start_time and end_time are for a job's metrics: leave out webrobot_task_id, or them"
-            )
-        return dict(self.webrobot.get_task_metrics(self.project_id, self.job_id, self.webrobot_task_id))
-
-
-def _texts(value: Any, name: str) -> list[str] | None:
-    """Return a list of texts; numbers are spelled out."""
-    if value is None:
-        return None
-    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
-        raise InvalidInputError(f"{name} must be a list of texts, not {type(value).__name__}")
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise InvalidInputError(f"{name} must hold texts only, not {item!r}")
-    return [str(item) for item in value]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from email.utils import formatdate
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -59,9 +60,9 @@ def operation(
 class WebRobotFrame(VendorSandbox):
     """What all of WebRobot's operations share; every attribute may be changed while it serves.
 
-    ``api_key``, ``base_path`` and ``missing_scopes`` are options of the sandbox. ``tables`` holds Strapi records by
-    table and id; ``first_page`` is the number of a listing's first page, ``wraps_records`` whether a listing is an
-    object with ``data``. ``pages`` holds HTML by address; other addresses get a page of their own.
+    ``api_key``, ``base_path``, ``missing_scopes`` and ``dates_by_clock`` are options of the sandbox. ``tables`` holds
+    Strapi records by table and id; ``first_page`` is the number of a listing's first page, ``wraps_records`` whether a
+    listing is an object with ``data``. ``pages`` holds HTML by address; other addresses get a page of their own.
     """
 
     api_key: str
@@ -69,8 +70,16 @@ class WebRobotFrame(VendorSandbox):
     missing_scopes: frozenset[str]
     tables: dict[str, dict[str, dict[str, Any]]]
     pages: dict[str, str]
+    dates_by_clock: bool
     first_page: int = 0
     wraps_records: bool = False
+
+    def _complete(self, exchange: Any) -> Reply:
+        """Answer; by the sandbox's own clock, if it is to have one."""
+        reply = super()._complete(exchange)
+        if not self.dates_by_clock:
+            return reply
+        return replace(reply, headers={"Date": formatdate(self.clock.now(), usegmt=True), **reply.headers})
 
     def credentials(self) -> dict[str, Any]:
         """Return the key as the password, and the base path if it is not the usual one."""
@@ -92,8 +101,8 @@ class WebRobotFrame(VendorSandbox):
         """Answer with the vendor's error object; what the server never says itself is a proxy's."""
         if status not in _TEXTS:
             return gateway_page(status)
-        told = {"error": text or _TEXTS[status], "code": status, "timestamp": stamp(self.clock.now())}
-        return Reply.json(status, told)
+        body = {"error": text or _TEXTS[status], "code": status, "timestamp": stamp(self.clock.now())}
+        return Reply.json(status, body)
 
     # -- strictness -------------------------------------------------------------------------------------------
 

@@ -91,6 +91,8 @@ class Look:
     :param stopped: the word of a run that was stopped
     :param word: a word to use instead of any, from an injected fault
     :param naive: times without a zone and with microseconds, as one page of the vendor has them
+    :param whole: times in whole seconds
+    :param rows_ahead: seconds by which ``updatedAt`` is ahead of the other times, as where a database has its own clock
     """
 
     run: Run
@@ -98,6 +100,8 @@ class Look:
     stopped: str = "FAILED"
     word: str | None = None
     naive: bool = False
+    whole: bool = False
+    rows_ahead: float = 0.0
 
     @property
     def phase(self) -> str:
@@ -112,7 +116,7 @@ class Look:
     @property
     def changed(self) -> str:
         """When the status last changed."""
-        return stamp(self.run.current(self.now).at)
+        return stamp(self.run.current(self.now).at + self.rows_ahead, whole=self.whole)
 
     @property
     def began(self) -> float | None:
@@ -128,14 +132,14 @@ class Look:
     def execution(self, execution_id: str, url: str) -> dict[str, Any]:
         """Return it as the status of an execution."""
         began, ended, phase = self.began, self.ended, self.phase
-        told = {"error": self.run.life.error_text, "canceled": "stopped on request"}
+        texts = {"error": self.run.life.error_text, "canceled": "stopped on request"}
         return {
             "executionId": execution_id,
             "status": self.status,
             "startedAt": self._time(began),
             "completedAt": self._time(ended),
             "executionTimeSeconds": None if ended is None else int(ended - self.run.started_at),
-            "errorMessage": told.get(phase),
+            "errorMessage": texts.get(phase),
             "sparkUiUrl": None if began is None else url,
             "executorPodCount": None if began is None else 2,
         }
@@ -172,24 +176,25 @@ class Look:
 
     def _time(self, at: float | None) -> str | None:
         if at is None or not self.naive:
-            return None if at is None else stamp(at)
+            return None if at is None else stamp(at, whole=self.whole)
         return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def stamp(at: float) -> str:
-    """Return a time as the API writes it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def stamp(at: float, *, whole: bool = False) -> str:
+    """Return a time as the API writes it, with a fraction or as whole seconds."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds" if whole else "milliseconds")
+    return text.replace("+00:00", "Z")
 
 
-def job_json(job: Job, look: Look | None) -> dict[str, Any]:
-    """Return a job; ``look`` is its last run."""
+def job_json(job: Job, look: Look | None, idle: str | None = None) -> dict[str, Any]:
+    """Return a job; ``look`` is its last run, ``idle`` the status of one that never ran."""
     return {
         "id": job.id,
         "name": job.name,
         "description": None,
         "projectId": job.project,
         "agentId": "7",
-        "executionStatus": look.status if look else None,
+        "executionStatus": look.status if look else idle,
         "enabled": True,
         "taskIds": [task.id for task in job.tasks],
         "createdAt": stamp(_CREATED),
@@ -197,8 +202,10 @@ def job_json(job: Job, look: Look | None) -> dict[str, Any]:
     }
 
 
-def task_json(job: Job, task: Task, look: Look | None, reference: str | None) -> dict[str, Any]:
-    """Return a task; ``look`` is its last run, and ``reference`` the execution that it was part of."""
+def task_json(
+    job: Job, task: Task, look: Look | None, reference: str | None, idle: str | None = None
+) -> dict[str, Any]:
+    """Return a task; ``look`` is its last run, ``reference`` its execution, ``idle`` the status if it never ran."""
     return {
         "id": task.id,
         "name": task.name,
@@ -206,7 +213,7 @@ def task_json(job: Job, task: Task, look: Look | None, reference: str | None) ->
         "jobId": job.id,
         "taskType": task.task_type,
         "executionReferenceId": reference,
-        "executionStatus": look.status if look else None,
+        "executionStatus": look.status if look else idle,
         "executionLog": "\n".join(look.log("driver")) if look else None,
         "executionMode": "MANUAL",
         "enabled": True,

@@ -18,6 +18,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_etlapis.runs.ended import Mark, Spread, newly_ended
 from airflow_provider_etlapis.runs.model import Newest, RemoteRun
+from airflow_provider_etlapis.triggers.event_hooks import check_serves_events
 from airflow_provider_etlapis.triggers.releases import SharedStreamProducer
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ class RunFinishedTrigger(BaseEventTrigger):
     Each event is the run as :meth:`~airflow_provider_etlapis.runs.model.RemoteRun.facts` gives it. All arguments are
     plain JSON and hold no secret.
 
-    :param hook: dotted path of the vendor's hook class.
+    :param hook: dotted path of the vendor's hook class. One of another package is imported here, to see whether it
+        can serve events at all.
     :param conn_id: id of the Airflow connection.
     :param what: names the thing, as ``runs_of`` of the hook takes it, such as ``{"flow_id": "12345"}``.
     :param only: ``"ended_well"`` leaves out runs that failed or were cancelled; ``"ended"`` does not.
     :param poll_interval: seconds between two looks.
+    :raises InvalidInputError: if ``hook`` names no hook class.
+    :raises NotOfferedError: if the hook has no ``runs_of`` of its own: the trigger would never send an event.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class RunFinishedTrigger(BaseEventTrigger):
             raise ValueError(f"only must be 'ended' or 'ended_well', not {only!r}")
         if poll_interval <= 0:
             raise ValueError(f"poll_interval must be above 0 seconds, not {poll_interval}")
+        check_serves_events(hook)
         self.hook = hook
         self.conn_id = conn_id
         self.what = dict(what)

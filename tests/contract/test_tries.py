@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -117,19 +118,32 @@ def test_a_clear_leaves_a_run_that_policies_leave_alone(stage: Stage) -> None:
     assert stage.sandbox.ledger.cancels == []
 
 
+@pytest.mark.claims("finds_lost_starts")
 def test_without_memory_of_their_own_retries_still_never_start_twice(stage: Stage) -> None:
-    """Airflow before 3.3 keeps nothing between two tries: then the run is recognised on the vendor's side."""
-    if not stage.row.hook.capabilities.finds_lost_starts:
-        assert stage.row.hook.capabilities.finds_lost_starts is False  # then only the store can know: nothing to show
-        return
+    """Airflow before 3.3 keeps nothing between two tries: only a marker shows then that a run is the task's own."""
     stage.sandbox.plan(LONG)
     task = stage.task(keeps_state=False)
     task.lose_process()
     run_id = task.ti.xcoms["run_id"]
 
-    manifest = task.retry().run(when_known=stage.end_all)
+    if stage.row.has_marker:
+        assert task.retry().run(when_known=stage.end_all)["run_id"] == run_id
+    else:
+        with pytest.raises(StartLostError, match=re.escape(run_id)):
+            task.retry().run()
 
-    assert manifest["run_id"] == run_id
+    assert len(stage.sandbox.ledger.starts) == 1
+    assert stage.sandbox.ledger.cancels == []
+
+
+@pytest.mark.claims("finds_lost_starts")
+def test_without_memory_a_retry_adopts_the_run_that_is_there_if_the_user_says_so(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+    task = stage.task(keeps_state=False, on_lost_start="adopt")
+    task.lose_process()
+    run_id = task.ti.xcoms["run_id"]
+
+    assert task.retry().run(when_known=stage.end_all)["run_id"] == run_id
     assert len(stage.sandbox.ledger.starts) == 1
 
 
@@ -137,14 +151,30 @@ def test_without_memory_of_their_own_retries_still_never_start_twice(stage: Stag
 def test_a_start_whose_answer_is_lost_is_found_or_refused_and_never_made_twice(stage: Stage, fault: Fault) -> None:
     stage.sandbox.plan(SHORT)
     stage.sandbox.inject(fault)
-    task = stage.task()
 
-    if stage.row.hook.capabilities.finds_lost_starts:
-        assert task.run()["state"] == "succeeded"
-    else:
-        with pytest.raises(StartLostError, match="Check on the vendor's side"):
-            task.run()
+    stage.settle(stage.task())
 
+
+@pytest.mark.claims("shows_whose")
+def test_a_lost_start_that_is_shown_to_be_ours_needs_no_person(stage: Stage, task_log: TaskLog) -> None:
+    stage.sandbox.plan(SHORT)
+    stage.sandbox.inject(Fault("start", "drop_after"))
+
+    manifest = stage.task(on_lost_start="fail").run()
+
+    assert manifest["state"] == "succeeded"
+    assert len(stage.sandbox.ledger.starts) == 1
+    assert [line for line in task_log.warnings() if manifest["run_id"] in line], "the log says what was taken"
+
+
+@pytest.mark.claims("finds_lost_starts")
+def test_a_lost_start_is_adopted_if_the_user_says_so(stage: Stage) -> None:
+    stage.sandbox.plan(SHORT)
+    stage.sandbox.inject(Fault("start", "drop_after"))
+
+    manifest = stage.task(on_lost_start="adopt").run()
+
+    assert manifest["state"] == "succeeded"
     assert len(stage.sandbox.ledger.starts) == 1
 
 
@@ -175,16 +205,21 @@ def test_a_lost_start_is_made_again_at_the_users_own_risk(stage: Stage) -> None:
 def test_a_worker_that_dies_between_start_and_note_leaves_a_run_that_the_retry_finds(stage: Stage) -> None:
     stage.sandbox.plan(LONG)
     task = stage.task()
-    task.lose_process_when_known()
+    task.lose_process_when(lambda: bool(stage.sandbox.ledger.starts))
     assert len(stage.sandbox.ledger.starts) == 1
 
-    task.retry()
-    if stage.row.hook.capabilities.finds_lost_starts:
-        assert task.run(when_known=stage.end_all)["state"] == "succeeded"
-    else:
-        with pytest.raises(StartLostError):
-            task.run()
+    stage.settle(task.retry(), when_known=stage.end_all)
 
+
+def test_a_worker_that_dies_as_soon_as_it_knows_its_run_has_noted_it(stage: Stage) -> None:
+    stage.sandbox.plan(LONG)
+    task = stage.task()
+    task.lose_process_when_known()
+
+    manifest = task.retry().run(when_known=stage.end_all)
+
+    assert manifest["state"] == "succeeded"
+    assert stage.is_of(manifest, stage.sandbox.ledger.starts[0])
     assert len(stage.sandbox.ledger.starts) == 1
 
 

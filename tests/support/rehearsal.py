@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -44,6 +45,7 @@ class Rehearsal:
         first = make()
         self.ti = FakeTaskInstance(first.task_id, retries=first.retries or 0)
         self.store = (store or FakeStateStore()) if keeps_state else None
+        self.dag_run = SimpleNamespace(start_date=datetime.now(UTC))
         self.deferrals: list[TaskDeferred] = []
         self.trigger_arguments: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -87,10 +89,26 @@ class Rehearsal:
             self._make().execute(self._context())
             raise AssertionError("the task did not get to know a run")
 
-    def kill(self, *, state: str = "failed") -> None:
+    def lose_process_when(self, is_time: Callable[[], bool]) -> None:
+        """Play a try up to the request by which this has become true: its process is gone before an answer is read."""
+        transmit = SyncClient._transmit
+
+        def cut_off(client: SyncClient, request: Request) -> Response:
+            try:
+                return transmit(client, request)
+            finally:
+                if is_time():
+                    raise ProcessGoneError
+
+        with contextlib.suppress(ProcessGoneError), _hurried(), mock.patch.object(SyncClient, "_transmit", cut_off):
+            self._make().execute(self._context())
+            raise AssertionError("the process was not lost")
+
+    def kill(self, *, state: str = "failed", just_before: Callable[[], None] = lambda: None) -> None:
         """A person ends the task in the middle of its wait.
 
         :param state: the task's state by then, as the trigger's guard finds it.
+        :param just_before: called just before that.
         """
         operator = self._make()
         try:
@@ -99,8 +117,9 @@ class Rehearsal:
             raise AssertionError("the task did not come to wait")
         except TaskDeferred as deferred:
             self.deferrals.append(deferred)
-            asyncio.run(self._killed_trigger(deferred, state))
+            asyncio.run(self._killed_trigger(deferred, state, just_before))
         except ProcessGoneError:
+            just_before()
             operator.on_kill()
 
     def kill_as_soon_as(self, is_time: Callable[[], bool]) -> None:
@@ -163,7 +182,7 @@ class Rehearsal:
     # How it is played
 
     def _context(self) -> Any:
-        return context_of(self.ti, self.store)
+        return context_of(self.ti, self.store, dag_run=self.dag_run)
 
     @contextlib.contextmanager
     def _dying_in_wait(self, operator: BaseOperator) -> Iterator[None]:
@@ -217,7 +236,9 @@ class Rehearsal:
         self.events.append(payload)
         return payload
 
-    async def _killed_trigger(self, deferred: TaskDeferred, state: str) -> None:
+    async def _killed_trigger(
+        self, deferred: TaskDeferred, state: str, just_before: Callable[[], None] = lambda: None
+    ) -> None:
         trigger = self._trigger(deferred)
         waiting = asyncio.create_task(_first(trigger.run()))
         await asyncio.sleep(0.08)
@@ -226,6 +247,7 @@ class Rehearsal:
             mock.patch.object(guard, "_state_of", return_value=state),
             mock.patch.object(guard, "_run_of", return_value=self.ti.xcoms.get("run_id")),
         ):
+            just_before()
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
@@ -243,9 +265,9 @@ def _first(events: Any) -> Coroutine[Any, Any, Any]:
 
 async def _watchers_ended() -> None:
     """Let the watchers that have no wait any more close what they hold."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others, timeout=5)
+    for _ in range(3):  # a watcher ends, then its connection closes
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=5)
 
 
 @contextlib.contextmanager

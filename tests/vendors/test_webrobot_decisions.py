@@ -1,26 +1,19 @@
-"""What a WebRobot status means, and which run it speaks of: decided without a request."""
+"""What WebRobot's answers mean: status words, log lines, whose error it is, and what a refusal looks like."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
+import json
+from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.hooks.webrobot_marks import (
-    JobMark,
-    TaskMark,
-    is_another_run,
-    settle_execution,
-    settle_task,
-)
+from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
+from airflow_provider_etlapis.hooks.webrobot_json import parse_done, parse_later_done, parse_started
 from airflow_provider_etlapis.hooks.webrobot_runs import new_lines, state_of, task_of
-from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Sighting
-
-CALL = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
-OLD = TaskMark("COMPLETED", "spark-1", "2026-11-22T11:00:00Z", "2026-11-22T11:10:00Z")
-BARE = TaskMark("COMPLETED", "", "", "2026-11-22T11:10:00Z")
+from airflow_provider_etlapis.runs.model import RunState
+from airflow_provider_etlapis.wire.call import Response
+from airflow_provider_etlapis.wire.errors import BadRequestError, MalformedAnswerError
+from tests.vendors import webrobot_documents as documents
 
 
 @pytest.mark.parametrize(
@@ -50,134 +43,6 @@ def test_a_status_word_means_what_the_sheet_says(word: str | None, state: RunSta
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "another"),
-    [
-        # References and starts tell runs apart.
-        (OLD, OLD, False),
-        (OLD, replace(OLD, reference="spark-2"), True),
-        (OLD, replace(OLD, started="2026-11-22T12:00:01Z"), True),
-        (OLD, replace(OLD, updated="2026-11-22T12:00:00Z"), False),
-        (replace(OLD, reference=""), replace(OLD, reference="", started="2026-11-22T12:00:01Z"), True),
-        # Metrics that come late speak of the run before.
-        (replace(OLD, reference="", started=""), replace(OLD, reference=""), False),
-        # A run that was going and has ended since is still the same.
-        (replace(OLD, status="RUNNING"), OLD, False),
-        # A new run may be seen before it has any of its own facts.
-        (OLD, replace(OLD, status="RUNNING"), True),
-        (OLD, replace(OLD, status="PENDING", reference=""), True),
-        (OLD, replace(OLD, status="FAILED"), True),
-        # Without references and metrics, status and change have to do.
-        (BARE, BARE, None),
-        (BARE, replace(BARE, updated="2026-11-22T12:00:01Z"), True),
-        (BARE, replace(BARE, status="FAILED"), True),
-        (BARE, replace(BARE, status="RUNNING"), True),
-        (TaskMark(), TaskMark(), False),
-        (TaskMark(), TaskMark("COMPLETED"), True),
-        (TaskMark("CREATED"), TaskMark("PENDING"), True),
-        (TaskMark("PENDING"), TaskMark("PENDING"), None),
-        (TaskMark("PENDING"), TaskMark("COMPLETED"), None),
-        (TaskMark("PENDING"), OLD, True),
-    ],
-)
-def test_two_looks_at_a_task_show_one_run_or_two(before: TaskMark, now: TaskMark, another: bool | None) -> None:
-    assert is_another_run(before, now) is another
-
-
-def test_marks_survive_json() -> None:
-    job = JobMark("RUNNING", {"1": "spark-1"}, {"1": "RUNNING"})
-
-    assert TaskMark.from_json(OLD.to_json()) == OLD
-    assert JobMark.from_json(job.to_json()) == job
-    assert TaskMark.from_json(None) is None
-    assert JobMark.from_json(None) is None
-
-
-def job(status: str, *references: str, tasks: str | None = None) -> JobMark:
-    """Return the mark of a job with one task a reference, or one without any."""
-    named = {str(number): reference for number, reference in enumerate(references or ("",))}
-    return JobMark(status, named, dict.fromkeys(named, status if tasks is None else tasks))
-
-
-def run(state: RunState, minutes: float | None = 0.0) -> RemoteRun:
-    """Return an execution that began so many minutes after the call."""
-    began = None if minutes is None else datetime.fromtimestamp(CALL + 60 * minutes, UTC)
-    return RemoteRun(RunRef("webrobot", {"execution_id": "spark-2"}), state, state.value, started=began)
-
-
-GOING, GOOD, BAD = RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "named", "sighting"),
-    [
-        # The tasks name an execution that they did not name before.
-        (job("COMPLETED", "spark-1"), job("RUNNING", "spark-2"), [run(GOING)], Sighting.FOUND),
-        (job(""), job("RUNNING", "spark-2"), [run(GOING, None)], Sighting.FOUND),
-        (job(""), job("COMPLETED", "spark-2"), [run(GOOD, 1)], Sighting.FOUND),
-        (job("RUNNING", "spark-1"), job("FAILED", "spark-2"), [run(BAD)], Sighting.FOUND),
-        # It began long after the call, or there are several.
-        (job("COMPLETED", "spark-1"), job("RUNNING", "spark-2"), [run(GOING, 90)], Sighting.UNSURE),
-        (job(""), job("RUNNING", "spark-2", "spark-3"), [run(GOING), run(GOOD)], Sighting.UNSURE),
-        # Nothing new is named.
-        (job("COMPLETED", "spark-1"), job("COMPLETED", "spark-1"), [], Sighting.ABSENT),
-        (job("RUNNING", "spark-1"), job("RUNNING", "spark-1"), [], Sighting.ABSENT),
-        (job("RUNNING", "spark-1"), job("COMPLETED", "spark-1"), [], Sighting.ABSENT),
-        (job(""), job(""), [], Sighting.ABSENT),
-        (job("CREATED"), job("CREATED"), [], Sighting.ABSENT),
-        # Something is going on, and nobody says what.
-        (job("COMPLETED", "spark-1"), job("PENDING", "spark-1"), [], Sighting.UNSURE),
-        (job("RUNNING", "spark-1"), job("PENDING", "spark-1"), [], Sighting.UNSURE),
-        (job(""), job("RUNNING"), [], Sighting.UNSURE),
-        (job("COMPLETED"), job("COMPLETED"), [], Sighting.UNSURE),
-        (job("PENDING"), job("PENDING"), [], Sighting.UNSURE),
-        # Nothing could keep what was there before: what goes on or ended badly since may be ours.
-        (None, job("RUNNING", "spark-2"), [run(GOING)], Sighting.FOUND),
-        (None, job("RUNNING", "spark-2"), [run(GOING, 300)], Sighting.FOUND),
-        (None, job("FAILED", "spark-2"), [run(BAD)], Sighting.FOUND),
-        (None, job("COMPLETED", "spark-2"), [run(GOOD)], Sighting.UNSURE),
-        (None, job("COMPLETED", "spark-2"), [run(GOOD, -30)], Sighting.ABSENT),
-        (None, job("RUNNING", "spark-2"), [run(GOING, -30)], Sighting.ABSENT),
-        (None, job(""), [], Sighting.ABSENT),
-        (None, job("RUNNING"), [], Sighting.UNSURE),
-        (None, job("COMPLETED"), [], Sighting.UNSURE),
-    ],
-)
-def test_a_lost_execute_call_is_settled_only_where_it_can_be_told(
-    before: JobMark | None, now: JobMark, named: list[RemoteRun], sighting: Sighting
-) -> None:
-    assert settle_execution(before, now, named, CALL, "it").sighting is sighting
-
-
-def test_the_likeliest_execution_comes_first() -> None:
-    found = settle_execution(job(""), job("RUNNING", "a", "b"), [run(GOOD, 1), run(GOING, 5)], CALL, "it")
-
-    assert [each.state for each in found.candidates] == [GOING, GOOD]
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "minutes", "sighting"),
-    [
-        (OLD, OLD, -60, Sighting.ABSENT),
-        (OLD, replace(OLD, status="RUNNING"), -60, Sighting.FOUND),
-        (OLD, replace(OLD, reference="spark-2"), 0, Sighting.FOUND),
-        (OLD, replace(OLD, reference="spark-2"), 90, Sighting.UNSURE),
-        (BARE, BARE, None, Sighting.UNSURE),
-        (TaskMark(), TaskMark(), None, Sighting.ABSENT),
-        (None, TaskMark(), None, Sighting.ABSENT),
-        (None, TaskMark("RUNNING"), None, Sighting.FOUND),
-        (None, replace(OLD, status="RUNNING"), -60, Sighting.UNSURE),
-        (None, OLD, -60, Sighting.ABSENT),
-        (None, OLD, 1, Sighting.UNSURE),
-        (None, replace(OLD, status="FAILED"), 1, Sighting.FOUND),
-    ],
-)
-def test_a_lost_start_of_a_task_is_settled_only_where_it_can_be_told(
-    before: TaskMark | None, now: TaskMark, minutes: float | None, sighting: Sighting
-) -> None:
-    assert settle_task(before, now, run(state_of(now.status), minutes), CALL, "it").sighting is sighting
-
-
-@pytest.mark.parametrize(
     ("seen", "now", "new"),
     [
         ([], ["a", "b"], ["a", "b"]),
@@ -190,7 +55,7 @@ def test_a_lost_start_of_a_task_is_settled_only_where_it_can_be_told(
         (["a", "b"], [], []),
     ],
 )
-def test_only_new_lines_of_a_log_are_told(seen: list[str], now: list[str], new: list[str]) -> None:
+def test_only_new_lines_of_a_log_are_copied(seen: list[str], now: list[str], new: list[str]) -> None:
     assert new_lines(seen, now) == new
 
 
@@ -203,3 +68,114 @@ def test_the_task_of_an_execution_is_the_one_that_names_it_else_the_only_one_tha
     assert task_of("spark-9", [nameless]) == "3"
     assert task_of("spark-9", [other]) is None, "it names another execution"
     assert task_of("spark-9", [nameless, {**nameless, "id": "4"}]) is None
+    idle = {"id": "5", "executionReferenceId": None, "executionStatus": "PENDING"}
+    assert task_of("spark-9", [idle, nameless]) == "3", "a task that never ran may be PENDING"
+    assert task_of("spark-9", [idle]) == "5", "or it is the only one that can be queued"
+
+
+# -- whose error is it? -------------------------------------------------------------------------------------------
+
+
+def answer(body: Any, status: int = 404) -> Response:
+    """Return an answer with a body, JSON unless it is bytes."""
+    return Response(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        documents.ERROR,
+        {"error": "Authentication required. Provide X-API-Key header or Authorization: Bearer"},
+        {"error": "Job not found", "code": 404},
+        {"error": "Job not found", "code": 404, "timestamp": "2025-12-10T23:15:30Z", "path": "/x"},
+        {"code": 404, "timestamp": "2025-12-10T23:15:30Z"},
+    ],
+)
+def test_an_error_object_as_documented_is_the_vendors_own(body: dict[str, Any]) -> None:
+    assert WebRobotHook.is_own_error(answer(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"default backend - 404",
+        b"<html><head><title>404 Not Found</title></head></html>",
+        b'{"error": "cut o',
+        {},
+        [],
+        None,
+        "not found",
+        {"error": ""},
+        {"error": {"code": "NotFound", "message": "gateway"}},
+        {"message": "no Route matched with those values"},
+        {"error": "Not Found", "code": "404"},
+        {"code": 400},
+        {"timestamp": "2026-11-22T12:00:00Z", "status": 404, "error": "Not Found", "path": "/api/webrobot"},
+    ],
+)
+def test_what_something_in_between_can_make_up_is_not_the_vendors_own(body: Any) -> None:
+    assert not WebRobotHook.is_own_error(answer(body))
+
+
+# -- answers with a good status -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parse", [parse_done, parse_later_done, parse_started])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "message": "no cluster is free"},
+        {"success": "false", "error": "no cluster is free"},
+        {"success": False, "executionId": None, "message": "no cluster is free"},
+        {"error": "no cluster is free", "code": 409},
+    ],
+)
+def test_a_refusal_with_a_good_status_is_a_refusal_in_the_vendors_words(parse: Any, body: dict[str, Any]) -> None:
+    with pytest.raises(BadRequestError, match="no cluster is free"):
+        parse(answer(body, 200))
+
+
+@pytest.mark.parametrize("parse", [parse_done, parse_later_done, parse_started])
+@pytest.mark.parametrize("body", [{"error": "boom"}, {"error": "boom", "code": 500}, b"<html>Sign in</html>", b"OK"])
+def test_an_answer_that_neither_accepts_nor_refuses_leaves_open_what_was_done(parse: Any, body: Any) -> None:
+    with pytest.raises(MalformedAnswerError):
+        parse(answer(body, 200))
+
+
+def test_a_refusal_that_names_an_execution_leaves_open_whether_it_started() -> None:
+    with pytest.raises(MalformedAnswerError, match="and yet"):
+        parse_started(answer({"success": False, "executionId": "spark-1"}, 200))
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "\x00", "\ud800", "9" * 5000, {"id": 1}, True])
+def test_an_execution_id_that_no_path_can_hold_leaves_open_what_was_started(name: Any) -> None:
+    with pytest.raises(MalformedAnswerError, match="without an executionId"):
+        parse_started(answer({"success": True, "executionId": name}, 200))
+
+
+def test_an_execution_id_may_be_a_number() -> None:
+    assert parse_started(answer({"executionId": 872}, 200))["executionId"] == "872"
+
+
+@pytest.mark.parametrize("body", [b"", b"  ", b"null", b"{}", b'{"success": true}'])
+def test_a_start_or_stop_is_accepted_by_an_object_or_nothing_at_all(body: bytes) -> None:
+    assert parse_done(answer(body, 200)) in ({}, {"success": True})
+    assert parse_later_done(answer(body, 200)) in ({}, {"success": True})
+
+
+def test_only_calls_whose_answer_no_document_describes_take_any_json() -> None:
+    assert parse_later_done(answer(["stopped"], 200)) == {}
+    with pytest.raises(MalformedAnswerError):
+        parse_done(answer(["stopped"], 200))
+    with pytest.raises(BadRequestError):
+        parse_later_done(answer(False, 200))
+
+
+def test_the_words_of_a_refusal_are_cut_between_two_words() -> None:
+    """A part of a secret would not be recognised as one."""
+    with pytest.raises(BadRequestError) as refusal:
+        parse_done(answer({"success": False, "message": "no " + "x" * 290 + " sk-" + "k" * 40}, 200))
+
+    assert "sk-" not in str(refusal.value)
+    assert len(str(refusal.value)) < 320

@@ -14,12 +14,14 @@ from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.ledger import RequestRecord
 from airflow_provider_etlapis.sandbox.webrobot import WebRobotSandbox
+from airflow_provider_etlapis.sandbox.webrobot_work import Job, Task
 
 NOON = 1795348800.0  # 2026-11-22T12:00:00Z
 JOB = ("98", "210")
 TASK = ("98", "210", "1")
 SPEC = {"project_id": "98", "job_id": "210", "arguments": None, "cloud_credential_ids": None, "body": {}}
 TASK_SPEC = {"project_id": "98", "job_id": "210", "task_id": "1"}
+PAIR = Job("98", "300", "pair", (Task("31", "left"), Task("32", "right")))
 
 Ask = Callable[..., Any]
 
@@ -49,6 +51,14 @@ def sandbox(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebRobotS
 def hook(sandbox: WebRobotSandbox) -> Iterator[WebRobotHook]:
     with WebRobotHook() as opened:
         yield opened
+
+
+@pytest.fixture
+def in_step(hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine go by the server's clock, and the server say what its clock is."""
+    sandbox.dates_by_clock = True
+    hook.channel.now = clock.now
+    monkeypatch.setattr("time.time", clock.now)
 
 
 @pytest.fixture(params=["sync", "async"])

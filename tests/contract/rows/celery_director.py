@@ -29,4 +29,5 @@ ROW = Row(
     bad="error",
     cancelled="canceled",
     inputs=({"payload": {"n": 1}}, {"payload": {"n": 2}}),
+    target={"project": "demo", "name": "ETL"},
 )

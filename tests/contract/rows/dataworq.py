@@ -31,4 +31,6 @@ ROW = Row(
     bad="ERROR",
     cancelled="CANCELLED",
     inputs=({"parameters": {"N": 1}}, {"parameters": {"N": 2}}),
+    own_errors=frozenset({(400, "text")}),
+    target={"flow_name": DEMO_FLOWS[0].name, "run_profile_name": "default"},
 )

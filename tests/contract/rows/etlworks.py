@@ -30,4 +30,6 @@ ROW = Row(
     bad="error",
     cancelled="canceled",
     inputs=({"parameters": {"runDate": "2026-11-22"}}, {"parameters": {"runDate": "2026-11-23"}}),
+    target={"flow_id": "12346"},
+    warning="warning",
 )

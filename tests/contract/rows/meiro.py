@@ -29,4 +29,5 @@ ROW = Row(
     bad="error",
     cancelled="canceled",
     inputs=({"workspace_id": 100}, {"workspace_id": 101}),
+    target={"workspace_id": "100"},
 )

@@ -31,4 +31,5 @@ ROW = Row(
     bad="FAILED",
     cancelled="CANCELLED",
     inputs=({"arguments": ["--day", "1"]}, {"arguments": ["--day", "2"]}),
+    target={"project_id": "98", "job_id": "210"},
 )
