@@ -22,7 +22,7 @@ def _wire_fields(requests_per_minute: int | None) -> tuple[Field, ...]:
             "integer",
             requests_per_minute,
             minimum=1,
-            maximum=1_000_000,
+            maximum=1_000_000_000_000,
         ),
         Field(
             "max_in_flight",
@@ -31,7 +31,7 @@ def _wire_fields(requests_per_minute: int | None) -> tuple[Field, ...]:
             "integer",
             8,
             minimum=1,
-            maximum=1_000,
+            maximum=100_000,
         ),
         Field(
             "retries",
@@ -41,7 +41,7 @@ def _wire_fields(requests_per_minute: int | None) -> tuple[Field, ...]:
             "integer",
             4,
             minimum=0,
-            maximum=1_000,
+            maximum=100_000,
         ),
         Field(
             "connect_timeout",

@@ -86,9 +86,9 @@ def _read_number(field: Field, value: Any) -> float | int:
         raise ValueError(f"must be a finite number, not {_shown(value)}")
     number = int(number) if whole else number
     if field.minimum is not None and number < field.minimum:
-        raise ValueError(f"must be at least {field.minimum:g}, not {_shown(value)}")
+        raise ValueError(f"must be at least {field.minimum:,.15g}, not {_shown(value)}")
     if field.maximum is not None and number > field.maximum:
-        raise ValueError(f"must be at most {field.maximum:g}, not {_shown(value)}")
+        raise ValueError(f"must be at most {field.maximum:,.15g}, not {_shown(value)}")
     return number
 
 
