@@ -14,8 +14,6 @@ from airflow_provider_etlapis.wire.errors import RateLimitedError, ServerFaultEr
 
 PASSING_STATUSES = frozenset({502, 503, 504})
 LONGEST_RETRY_AFTER = 300.0
-ODD_ANSWER_RETRIES = 2
-"""Tries after a status that is not in the vendor's words: one odd answer ends nothing, a wrong address fails soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,7 @@ class RetryPolicy:
         :param attempt: number of the try that failed, from 0.
         :param draw: a number in [0, 1), for the jitter.
         """
-        most = min(self.retries, ODD_ANSWER_RETRIES) if error.is_odd else self.retries
-        if attempt >= most or not self.may_repeat(call, error):
+        if attempt >= self.retries or not self.may_repeat(call, error):
             return None
         backoff = min(self.cap, self.base * 2.0 ** min(attempt, 60)) * draw()
         if error.retry_after is None:
@@ -62,7 +59,7 @@ class RetryPolicy:
             return True
         if isinstance(error, ServerFaultError):
             return error.status in PASSING_STATUSES
-        return error.transient or error.is_odd
+        return error.transient
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
