@@ -48,6 +48,8 @@ def task_error(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
 
 
 def _made(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
+    if isinstance(error, errors.SettingsError):
+        return exceptions.ConnectionSettingsError(f"Connection {conn_id!r}: {error}")
     if isinstance(error, errors.RateLimitedError):
         return exceptions.RateLimitedError(str(error))
     if isinstance(error, _ONLY_BY_VENDOR) and error.status is not None and not error.by_vendor:

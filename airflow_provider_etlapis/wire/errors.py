@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+REFUSED_CONNECTION = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""Why a connection cannot be made while a server restarts."""
+
 
 class WireError(Exception):
     """Base of everything that a request can end in, other than an answer.
@@ -45,12 +50,34 @@ class UnreachableError(WireError):
     """No whole answer came: connection refused or reset, name not found, TLS failure, timeout."""
 
     transient = True
+    refused = False
+    """Whether nobody listens there at the moment, as while a server restarts: the address itself may be right."""
+
+
+class OutOfTimeError(WireError):
+    """The time that the caller has left does not suffice for the next step; nothing was sent for it."""
+
+    transient = True
+
+
+class SettingsError(WireError):
+    """A setting of the connection, or of this machine's environment, cannot work; nothing was sent.
+
+    :param message: names the setting and what to write instead.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=False)
 
 
 class MalformedAnswerError(WireError):
     """An answer with a good status that is not what the API promises: HTML, half a JSON body, nothing at all."""
 
     transient = True
+
+
+class AnswerTooLargeError(WireError):
+    """An answer that is larger than the connection allows; asking again would bring the same."""
 
 
 class StatusError(WireError):
