@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from airflow_provider_etlapis.forms import ConnectionForm, Field
 
+_LONGEST_TIMEOUT = 86_400
+
 
 def _wire_fields(requests_per_minute: int | None) -> tuple[Field, ...]:
     """Return the fields about the way to the vendor, alike for all.
@@ -14,47 +16,94 @@ def _wire_fields(requests_per_minute: int | None) -> tuple[Field, ...]:
         Field(
             "requests_per_minute",
             "Requests per minute",
-            "Budget of this connection in each triggerer and worker; empty: no limit of ours."
+            "Budget of this connection in each triggerer and worker. Empty: unlimited."
             if requests_per_minute is None
             else "Budget of this connection in each triggerer and worker. With several triggerers, divide it.",
             "integer",
             requests_per_minute,
             minimum=1,
+            maximum=1_000_000,
         ),
         Field(
             "max_in_flight",
-            "Requests at a time",
-            "Most requests under way at once in a triggerer.",
+            "Max concurrent requests",
+            "Requests under way at the same time in a triggerer, at most.",
             "integer",
             8,
             minimum=1,
+            maximum=1_000,
         ),
         Field(
             "retries",
-            "Retries of a request",
-            "How often a request that may be repeated is tried again.",
+            "Request retries",
+            "How often a request that may be repeated is tried again. A connection that is refused, as while the "
+            "server restarts, is tried for 30 s. 0: never.",
             "integer",
             4,
             minimum=0,
+            maximum=1_000,
         ),
         Field(
-            "connect_timeout", "Connect timeout (s)", "Seconds to wait for a connection.", "number", 10.0, minimum=0.1
+            "connect_timeout",
+            "Connect timeout (s)",
+            "Seconds to wait for a connection.",
+            "number",
+            10.0,
+            minimum=0.1,
+            maximum=_LONGEST_TIMEOUT,
         ),
-        Field("read_timeout", "Read timeout (s)", "Seconds to wait for an answer.", "number", 60.0, minimum=0.1),
+        Field(
+            "read_timeout",
+            "Read timeout (s)",
+            "Seconds of silence after which an answer is given up.",
+            "number",
+            60.0,
+            minimum=0.1,
+            maximum=_LONGEST_TIMEOUT,
+        ),
+        Field(
+            "total_timeout",
+            "Total timeout (s)",
+            "Seconds for a whole request and its answer, however steadily it comes in. The read timeout counts if that "
+            "is longer.",
+            "number",
+            120.0,
+            minimum=0.1,
+            maximum=_LONGEST_TIMEOUT,
+        ),
+        Field(
+            "max_response_mb",
+            "Max response size (MB)",
+            "Size of an answer, uncompressed, above which it is refused.",
+            "number",
+            50.0,
+            minimum=0.1,
+            maximum=10_000,
+        ),
         Field("verify_tls", "Verify TLS", "Verify the server's certificate.", "boolean", True),
-        Field("ca_file", "CA file", "Path of a PEM file with a certificate authority to trust besides the system's."),
+        Field(
+            "ca_file",
+            "CA file",
+            "Path of a PEM file with a certificate authority to trust besides the system's, or of a folder of such "
+            "files under their hashed names.",
+        ),
         Field("client_certificate", "Client certificate", "Path of a PEM file, for servers that ask for one."),
-        Field("client_key_file", "Client key file", "Path of its key, if that is a file of its own."),
+        Field(
+            "client_key_file",
+            "Client key file",
+            "Path of its key, without a passphrase, if that is a file of its own.",
+        ),
         Field(
             "proxy",
             "Proxy",
-            "URL without credentials (Airflow shows it as *** later); empty: HTTP_PROXY, HTTPS_PROXY, NO_PROXY decide.",
+            "Address of an HTTP proxy without credentials (Airflow shows it as *** later). Empty: HTTP_PROXY, "
+            "HTTPS_PROXY, ALL_PROXY and NO_PROXY decide.",
         ),
         Field("proxy_login", "Proxy login", "User name for the proxy."),
         Field("proxy_password", "Proxy password", "Password for the proxy.", "password"),
         Field(
             "secret_headers",
-            "Further headers",
+            "Extra headers",
             'JSON object, such as {"X-Gateway-Key": "..."}; sent with every request.',
             "object",
         ),
@@ -69,8 +118,8 @@ def _page_field(*ids: str) -> Field:
     names = " and ".join(f"{{{name}}}" for name in ids)
     return Field(
         "ui_url_template",
-        "Page of a run",
-        f"Address that tasks link to, with {names} where the run's ids belong; empty: no link.",
+        "Run URL template",
+        f"Address that tasks link to, with {names} where the run's ids belong. Empty: no link.",
         "page",
         ids=ids,
     )
@@ -92,7 +141,7 @@ DATAWORQ = ConnectionForm(
     fields=(
         Field(
             "access",
-            "Way in",
+            "Access mode",
             "cloud_connector: through QueBIT's public address, with both keys. native: the DataWORQ server itself, "
             "at the base URL.",
             "choice",

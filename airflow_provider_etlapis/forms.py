@@ -6,10 +6,13 @@ Airflow 3 shows declared fields only; Airflow 2.11 shows what the hook class ret
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Literal
+
+from airflow_provider_etlapis.text import printable
 
 Kind = Literal["text", "password", "integer", "number", "boolean", "choice", "object", "page"]
 
@@ -27,6 +30,7 @@ class Field:
     :param name: key in the connection's extra. A secret's name must contain a word that Airflow masks
         (password, secret, token, api_key).
     :param minimum: smallest number accepted.
+    :param maximum: largest number accepted.
     :param ids: of a page's address: the ids of a run that it may hold in braces.
     """
 
@@ -37,6 +41,7 @@ class Field:
     default: Any = None
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     ids: tuple[str, ...] = ()
 
     def declared(self) -> dict[str, Any]:
@@ -50,6 +55,8 @@ class Field:
             schema["enum"] = list(self.choices)
         if self.minimum is not None:
             schema["minimum"] = self.minimum
+        if self.maximum is not None:
+            schema["maximum"] = self.maximum
         if self.default is not None:
             schema["default"] = self.default
         return {"label": self.label, "description": self.description, "schema": schema}
@@ -73,11 +80,15 @@ def _read_number(field: Field, value: Any) -> float | int:
     try:
         # The form stores what was typed, so a whole number may come as 8.0.
         number = float(str(value)) if not whole or str(value).strip().endswith(".0") else int(str(value))
-    except ValueError:
-        raise ValueError(f"must be {'a whole number' if whole else 'a number'}, not {value!r}") from None
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be {'a whole number' if whole else 'a number'}, not {_shown(value)}") from None
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"must be a finite number, not {_shown(value)}")
     number = int(number) if whole else number
-    if number != number or (field.minimum is not None and number < field.minimum):
-        raise ValueError(f"must be at least {field.minimum}, not {number}")
+    if field.minimum is not None and number < field.minimum:
+        raise ValueError(f"must be at least {field.minimum:g}, not {_shown(value)}")
+    if field.maximum is not None and number > field.maximum:
+        raise ValueError(f"must be at most {field.maximum:g}, not {_shown(value)}")
     return number
 
 
@@ -99,7 +110,7 @@ def _read_choice(field: Field, value: Any) -> str:
 def _read_object(field: Field, value: Any) -> dict[str, str]:
     try:
         decoded = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, Mapping):
         raise ValueError('must be a JSON object, such as {"name": "value"}')  # noqa: TRY004 one class for all faults
@@ -112,13 +123,18 @@ def _read_page(field: Field, value: Any) -> str:
     try:
         parts = list(Formatter().parse(text))
     except ValueError:
-        raise ValueError(f"must have its ids in pairs of braces ({allowed}), not {text!r}") from None
+        raise ValueError(f"must have its ids in pairs of braces ({allowed}), not {_shown(text)}") from None
     for _, name, form, conversion in parts:
         if name is not None and (name not in field.ids or form or conversion):
-            raise ValueError(f"may hold {allowed}, not {{{name}}}")
+            raise ValueError(f"may hold {allowed}, not {{{printable(name, 60)}}}")
     if not text.startswith(("http://", "https://")):
-        raise ValueError(f"must be an address that starts with https:// or http://, not {text!r}")
+        raise ValueError(f"must be an address that starts with https:// or http://, not {_shown(text)}")
     return text
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message, bounded: it may be anything that somebody has pasted."""
+    return printable(repr(value), 60)
 
 
 _READERS = {

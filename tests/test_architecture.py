@@ -15,22 +15,23 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 # What each room may import at run time or for types, besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
-    "wire": set(),
-    "runs": set(),
+    "text": set(),
+    "wire": {"text"},
+    "runs": {"text"},
     "exceptions": set(),
-    "forms": set(),
+    "forms": {"text"},
     "metrics": set(),
     "connection_forms": {"forms"},
     "get_provider_info": {"connection_forms"},
-    "links": set(),
+    "links": {"text"},
     "retry_policy": {"exceptions", "operators"},
-    "hooks": {"wire", "runs", "exceptions", "forms", "connection_forms", "metrics"},
-    "triggers": {"hooks", "runs", "exceptions", "metrics"},
-    "operators": {"connection_forms", "hooks", "runs", "triggers", "exceptions", "links", "metrics"},
-    "sensors": {"operators", "hooks", "runs", "triggers", "exceptions", "links", "metrics"},
+    "hooks": {"wire", "runs", "exceptions", "forms", "connection_forms", "metrics", "text"},
+    "triggers": {"hooks", "runs", "exceptions", "metrics", "text"},
+    "operators": {"connection_forms", "hooks", "runs", "triggers", "exceptions", "links", "metrics", "text"},
+    "sensors": {"operators", "hooks", "runs", "triggers", "exceptions", "links", "metrics", "text"},
     "sandbox": set(),
 }
-WITHOUT_AIRFLOW = ("wire", "runs", "forms", "connection_forms", "sandbox")
+WITHOUT_AIRFLOW = ("text", "wire", "runs", "forms", "connection_forms", "sandbox")
 
 
 def _modules() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Celery Director: starts, follows and cancels workflows, and reads its definitions.
+"""Celery Director: starts, follows and cancels workflows.
 
 A "workflow" in the API is one run; the YAML entry that it was made from is a definition.
 Source: the project's API page, and what 0.9.0 and 0.10.0 servers were seen to do.
@@ -7,46 +7,35 @@ Source: the project's API page, and what 0.9.0 and 0.10.0 servers were seen to d
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from airflow_provider_etlapis.connection_forms import CELERY_DIRECTOR
-from airflow_provider_etlapis.exceptions import InvalidInputError, RequestRefusedError, VendorUnavailableError
-from airflow_provider_etlapis.hooks.base import CancelReport, RemoteRunHook
-from airflow_provider_etlapis.hooks.celery_director_answers import (
-    CLOCK_SKEW,
-    VENDOR,
-    Definition,
-    Workflow,
-    checked,
-    is_before,
-    run_of,
-    workflow_of,
+from airflow_provider_etlapis.exceptions import EtlApiError, NotFoundError, VendorUnavailableError
+from airflow_provider_etlapis.hooks.base import CancelReport
+from airflow_provider_etlapis.hooks.celery_director_answers import VENDOR, Workflow, waits_for_all_tasks
+from airflow_provider_etlapis.hooks.celery_director_inputs import workflow_id_text
+from airflow_provider_etlapis.hooks.celery_director_lists import (
+    LARGEST_PAGE,
+    SMALLEST_PAGE,
+    ListChoice,
+    ListReading,
 )
-from airflow_provider_etlapis.hooks.connection import ConnectionValues
-from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
-from airflow_provider_etlapis.hooks.values import moment, named, uuid_text
-from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
-from airflow_provider_etlapis.runs.evidence import Search
+from airflow_provider_etlapis.hooks.celery_director_start import CeleryDirectorStart
+from airflow_provider_etlapis.hooks.celery_director_times import surely_before
+from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.hooks.values import named
+from airflow_provider_etlapis.runs import evidence
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef
-from airflow_provider_etlapis.runs.resume import Intent
-from airflow_provider_etlapis.wire.auth import Auth, BasicAuth, NoAuth
-from airflow_provider_etlapis.wire.call import Call, Page, Response, json_array, json_object, segment
-from airflow_provider_etlapis.wire.exchange import Pause
 
-LONGEST_COMMENT = 255
-
-_LOOKS_FOR_LOST_START = 3
-_PAUSE_BETWEEN_LOOKS = 2.0
-_PAGE = 1000
-_FIRST_ROWS = 100
 _MOST_PAGES = 20
-_FEWER_SINGLY = 3
-_SERVER_FAULT = frozenset({500})
+"""Pages of 1,000 runs in which the runs of one definition are looked for."""
+_FEW = 10
+"""Runs that one look reads by id itself."""
 
 
-class CeleryDirectorHook(RemoteRunHook):
-    """Celery Director's HTTP API.
+class CeleryDirectorHook(CeleryDirectorStart):
+    """Celery Director's HTTP API and its runs.
 
     The connection (type ``celery_director``): host is the server's address, with or without a trailing slash or
     ``/api``; login and password for HTTP Basic, both empty where authentication is off.
@@ -70,19 +59,8 @@ class CeleryDirectorHook(RemoteRunHook):
 
     def __init__(self, celery_director_conn_id: str = default_conn_name) -> None:
         super().__init__(celery_director_conn_id)
-        self.celery_director_conn_id = celery_director_conn_id
-        self._depth = 0
         self._shown: Mapping[str, RemoteRun] = {}
-
-    def address(self, values: ConnectionValues) -> str:
-        """Return the server's address, above ``/api``."""
-        return values.base_url(strip=("/api",))
-
-    def auth(self, values: ConnectionValues) -> Auth:
-        """Return HTTP Basic, or nothing where the connection holds no credential."""
-        if bool(values.login) != bool(values.password):
-            raise values.fault("fill in both user and password, or neither where authentication is off")
-        return BasicAuth(values.login, values.password) if values.login else NoAuth()
+        self._top: tuple[float, frozenset[str]] | None = None
 
     @staticmethod
     def ref(workflow_id: str) -> RunRef:
@@ -90,121 +68,7 @@ class CeleryDirectorHook(RemoteRunHook):
 
         :raises InvalidInputError: if the id is no UUID; the server would answer that with a fault of its own.
         """
-        return RunRef(VENDOR, {"workflow_id": uuid_text(workflow_id, "workflow_id")})
-
-    # Endpoints
-
-    @endpoint
-    def ping(self) -> Call[dict[str, Any]]:
-        """Return ``{"message": "pong"}``. Proves neither the credential nor the database, broker or workers."""
-        return Call("GET", "api/ping", json_object)
-
-    @endpoint
-    def list_workflows(self, per_page: int = 1000, page: int = 1, with_payload: bool = True) -> Call[list[Workflow]]:
-        """Return one page of runs, newest first; an empty list past the end.
-
-        :param per_page: runs on a page; the server sets no upper limit.
-        :param page: page number from 1.
-        :param with_payload: include each run's ``payload``.
-        :raises InvalidInputError: for numbers below 1, which the server would answer in misleading ways.
-        """
-        return self._list(per_page, page, with_payload)
-
-    @listing
-    def iter_workflows(self, per_page: int = 1000, with_payload: bool = True) -> Call[Page[Workflow]]:
-        """Yield all runs, newest first, page by page.
-
-        A run that is started meanwhile pushes the others back, so one may be shown twice; none is skipped.
-
-        :param per_page: runs on a page.
-        :param with_payload: include each run's ``payload``.
-        """
-        return self._page(1, per_page, with_payload)
-
-    def _list(self, per_page: int, page: int, with_payload: bool) -> Call[list[Workflow]]:
-        if per_page < 1 or page < 1:
-            raise InvalidInputError(f"per_page and page must be at least 1, not {per_page} and {page}")
-
-        def parse(response: Response) -> list[Workflow]:
-            # The only end mark: any empty page but the first is a 404, also when the last one is exactly full.
-            return [] if response.status == 404 else [checked(row, response) for row in json_array(response)]
-
-        return Call(
-            "GET",
-            "api/workflows",
-            parse,
-            query={"per_page": per_page, "page": page, "with_payload": with_payload},
-            accepted=frozenset({404}) if page > 1 else frozenset(),
-            passing=_SERVER_FAULT,
-        )
-
-    def _page(self, number: int, per_page: int, with_payload: bool) -> Call[Page[Workflow]]:
-        def page(rows: list[Workflow]) -> Page[Workflow]:
-            more = len(rows) >= per_page
-            return Page(rows, self._page(number + 1, per_page, with_payload) if more else None)
-
-        return self._list(per_page, number, with_payload).map(page)
-
-    @endpoint
-    def get_workflow(self, workflow_id: str) -> Call[Workflow]:
-        """Return one run with its tasks and their results.
-
-        :param workflow_id: UUID of the run.
-        :raises NotFoundError: if the server does not know it.
-        """
-        path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}"
-        return Call("GET", path, workflow_of, passing=_SERVER_FAULT)
-
-    @endpoint
-    def start_workflow(
-        self, project: str, name: str, payload: Mapping[str, Any] | None = None, comment: str | None = None
-    ) -> Call[Workflow]:
-        """Start a run of a definition and return it, ``pending``.
-
-        Never repeated by itself once it may have reached the server: a call that ends in a 500 or without an
-        answer may have left a run behind.
-
-        :param project: project of the definition.
-        :param name: name of the definition.
-        :param payload: JSON object handed to every task of the run.
-        :param comment: text kept with the run, at most 255 characters; servers before 0.8.0 refuse one.
-        :raises NotFoundError: if there is no such definition.
-        :raises RequestRefusedError: if the payload does not fit the definition's schema; every fault is named.
-        """
-        if comment is not None and len(comment) > LONGEST_COMMENT:
-            raise InvalidInputError(f"comment may have {LONGEST_COMMENT} characters, not {len(comment)}")
-        body: dict[str, Any] = {"project": project, "name": name, "payload": dict(payload or {})}
-        if comment is not None:
-            body["comment"] = comment
-        return Call("POST", "api/workflows", workflow_of, json=body)
-
-    @endpoint
-    def relaunch_workflow(self, workflow_id: str) -> Call[Workflow]:
-        """Start a new run with the payload and comment of another one, which stays as it is (and may still run).
-
-        :param workflow_id: UUID of the run to take them from, in any status.
-        :raises NotFoundError: if the run or its definition is not there.
-        """
-        path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/relaunch"
-        return Call("POST", path, workflow_of)
-
-    @endpoint
-    def cancel_workflow(self, workflow_id: str) -> Call[Workflow]:
-        """Mark a run as canceled and ask the workers to stop it. Not on the project's API page; 0.7.0 and later.
-
-        A finished run is marked as canceled too: :meth:`cancel_run` looks first. 0.10.0 does not stop the work.
-
-        :param workflow_id: UUID of the run.
-        """
-        path = f"api/workflows/{segment(uuid_text(workflow_id, 'workflow_id'))}/cancel"
-        return Call("POST", path, workflow_of)
-
-    @endpoint
-    def list_definitions(self) -> Call[list[Definition]]:
-        """Return all definitions, by full name, as the server read them when it started."""
-        return Call("GET", "api/definitions", lambda response: cast("list[Definition]", json_array(response)))
-
-    # The run interface
+        return RunRef(VENDOR, {"workflow_id": workflow_id_text(workflow_id)})
 
     @endpoint
     def check(self) -> Program[str]:
@@ -215,64 +79,87 @@ class CeleryDirectorHook(RemoteRunHook):
         return f"Celery Director at {self.settings.base_url} answered: {len(definitions)} definitions, {last}"
 
     @endpoint
-    def start_run(self, spec: Mapping[str, Any], marker: str) -> Program[RemoteRun]:
-        """Start or relaunch a run.
-
-        :param spec: ``{"project", "name", "payload", "comment"}``, or ``{"relaunch": workflow_id}``.
-        :param marker: goes into the comment; left out for servers that refuse comments.
-        """
-        if "relaunch" in spec:
-            started = yield from self.relaunch_workflow.plan(spec["relaunch"])
-            return self._run_of(started)
-        wanted = spec["project"], spec["name"], spec["payload"]
-        try:
-            started = yield from self.start_workflow.plan(*wanted, comment=_comment(spec, marker))
-        except RequestRefusedError as error:
-            if "comment" not in str(error):
-                raise
-            started = yield from self.start_workflow.plan(*wanted)
-        return self._run_of(started)
-
-    @endpoint
     def read_run(self, ref: RunRef) -> Program[RemoteRun]:
         """Return a run with its steps; from the list, without them, if the server cannot show it.
 
-        A task that returned bytes makes the detail of its run a server fault for ever.
+        A task that returned bytes makes the detail of its run a server fault for ever. That is tried again at each
+        look, but only once.
         """
+        is_fault_known = ref.run_id in self._positions
         try:
-            workflow = yield from self.get_workflow.plan(ref.ids["workflow_id"])
+            if is_fault_known:
+                workflow: Workflow = yield self._get(ref.run_id)
+            else:
+                workflow = yield from self.get_workflow.plan(ref.run_id)
         except VendorUnavailableError as error:
-            if error.status != 500:
+            listed = (yield from self._listed_row(ref)) if error.status == 500 else None
+            if listed is None:
                 raise
-            listed = yield from self.read_runs.plan([ref])
-            if ref.run_id not in listed:
-                raise
-            return listed[ref.run_id]
+            workflow = listed
         return self._run_of(workflow, ref)
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
-        """Return the runs that the newest pages of the list show, as far down as the oldest of them lies."""
+        """Return the runs that the newest pages of the list show, as far down as that is cheaper than reads by id.
+
+        How deep they lie and how long the answers are is learned from one look to the next. A few that are cheaper by
+        id are read so here; of more, each is left to a read of its own.
+        """
         wanted = {ref.run_id: ref for ref in refs}
-        oldest = min((ref.since or 0.0 for ref in refs), default=0.0)
-        # A wait that is left of many lies below the others' runs: as deep as the last look went is one page, not four.
-        per_page = _PAGE if len(wanted) > _PAGE // 8 or self._depth > _PAGE // 4 else _PAGE // 4
-        found: dict[str, RemoteRun] = {}
-        depth = 0
-        for page in range(1, _MOST_PAGES + 1):
-            rows = yield from self.list_workflows.plan(per_page, page, with_payload=False)
-            for number, row in enumerate(rows, (page - 1) * per_page + 1):
-                if (ref := wanted.get(row["id"])) is not None:
-                    run = self._shown.get(row["id"])
-                    if run is None or run.vendor_status != row["status"] or run.ref is not ref:
-                        run = self._run_of(row, ref)
-                    found[row["id"]] = run
-                    depth = number
-            missing = len(wanted) - len(found)
-            if missing <= _FEWER_SINGLY or len(rows) < per_page or is_before(rows[-1], oldest):
-                break
-        self._depth, self._shown = depth, found
+        choice = self._worth.choose(wanted)
+        found = (yield from self._listed_runs(wanted, choice)) if choice.run_ids else {}
+        self._shown = dict(found)
+        # Whether all tasks of an ended run have ended is not on the list.
+        unclear = [run_id for run_id, run in found.items() if run.state.is_terminal and waits_for_all_tasks(run.ref)]
+        by_id = [*unclear, *(run_id for run_id in wanted if run_id not in choice.run_ids)]
+        for run_id in unclear:
+            del found[run_id]
+        if len(by_id) <= _FEW:
+            yield from self._read_by_id([wanted[run_id] for run_id in by_id], found)
         return found
+
+    def _listed_runs(self, wanted: Mapping[str, RunRef], choice: ListChoice) -> Program[dict[str, RemoteRun]]:
+        missing = set(choice.run_ids)
+        oldest = min(wanted[run_id].since or 0.0 for run_id in missing)
+        reading, found = ListReading(choice.per_page), dict[str, RemoteRun]()
+        while missing and reading.page is not None and reading.rows_read < choice.most_rows:
+            rows = yield self._list(reading.page.per_page, reading.page.number, False)
+            for row in reading.take(rows):
+                if (ref := wanted.get(row["id"])) is not None:
+                    missing.discard(row["id"])
+                    found[row["id"]] = self._as_shown(row, ref)
+            is_deep = bool(rows) and surely_before(rows[-1]["created"], oldest, self.clock_ahead)
+            if is_deep or choice.per_page > self._worth.rows_for(missing):
+                break
+        self._worth.note_list(choice.run_ids, reading)
+        return found
+
+    def _read_by_id(self, refs: Collection[RunRef], found: dict[str, RemoteRun]) -> Program[None]:
+        """Add runs to those found on the list, alike: without their steps.
+
+        A read that fails is that run's alone; if nothing at all can be read, it is the connection's.
+        """
+        failure: EtlApiError | None = None
+        for ref in refs:
+            try:
+                run = yield from self.read_run.plan(ref)
+            except NotFoundError:
+                continue
+            except EtlApiError as error:
+                failure = error
+                if error.status is None:
+                    break  # nobody answers: the others would fare no better
+            else:
+                found[ref.run_id] = replace(run, steps=())
+        if failure is not None and not found:
+            raise failure
+
+    def _as_shown(self, row: Workflow, ref: RunRef) -> RemoteRun:
+        """Return the run of a row; the same object as at the last look, if nothing has changed."""
+        run = self._shown.get(row["id"])
+        if run is None or run.vendor_status != row["status"] or run.ref is not ref:
+            return self._run_of(row, ref)
+        return run
 
     @endpoint
     def recent_runs(self, limit: int, of: Mapping[str, Any] | None = None) -> Program[list[RemoteRun]]:
@@ -284,21 +171,45 @@ class CeleryDirectorHook(RemoteRunHook):
             rows = yield from self.list_workflows.plan(per_page=limit, with_payload=False)
             return [self._run_of(row) for row in rows]
         fullname = "{project}.{name}".format_map(named(of, ("project", "name")))
-        found: list[RemoteRun] = []
-        for page in range(1, _MOST_PAGES + 1):
-            rows = yield from self.list_workflows.plan(_PAGE, page, with_payload=False)
-            found += [self._run_of(row) for row in rows if row["fullname"] == fullname]
-            if len(rows) < _PAGE or len(found) >= limit:
+        reading, found = ListReading(LARGEST_PAGE), list[RemoteRun]()
+        for _ in range(_MOST_PAGES):
+            if reading.page is None or len(found) >= limit:
                 break
+            rows = yield self._list(reading.page.per_page, reading.page.number, False)
+            found += [self._run_of(row) for row in reading.take(rows) if row["fullname"] == fullname]
         return found[:limit]
 
     @endpoint
     def list_shared(self, since: float) -> Program[list[Workflow]]:
         """Return the runs of all definitions that were created since: the server's list knows no filter."""
-        rows = yield from self.list_workflows.plan(_FIRST_ROWS, with_payload=False)
-        if len(rows) < _FIRST_ROWS or is_before(rows[-1], since):
+        asked_at = self._server_now()
+        rows = yield from self.list_workflows.plan(SMALLEST_PAGE, with_payload=False)
+        self._learn_zone(rows, asked_at)
+        if len(rows) < SMALLEST_PAGE or self._is_before(rows[-1], since):
             return rows
-        return (yield from self._rows_since(datetime.fromtimestamp(since, UTC)))
+        reading, found = ListReading(LARGEST_PAGE), list[Workflow]()
+        for _ in range(_MOST_PAGES):
+            if reading.page is None:
+                break
+            rows = yield self._list(reading.page.per_page, reading.page.number, False)
+            found += reading.take(rows)
+            if rows and self._is_before(rows[-1], since):
+                break
+        return [row for row in found if not self._is_before(row, since)]
+
+    def _is_before(self, row: Workflow, since: float) -> bool:
+        created = self._zone.moment(row["created"])
+        return created is not None and created.timestamp() < since - evidence.CLOCK_SKEW
+
+    def _learn_zone(self, rows: list[Workflow], asked_at: float) -> None:
+        """Learn the zone of the server's times from runs that have come since the last look."""
+        if self._top is not None:
+            last_at, known = self._top
+            for row in rows:
+                if row["id"] in known:
+                    break
+                self._zone = self._zone.learned(row["created"], last_at, self._server_now())
+        self._top = asked_at, frozenset(row["id"] for row in rows)
 
     @endpoint
     def runs_of(
@@ -317,59 +228,28 @@ class CeleryDirectorHook(RemoteRunHook):
 
     @endpoint
     def cancel_run(self, ref: RunRef) -> Program[CancelReport]:
-        """Cancel a run that has not ended; a finished one would be rewritten as canceled."""
-        workflow = yield from self.get_workflow.plan(ref.ids["workflow_id"])
+        """Cancel a run that has not ended; a finished one would be rewritten as canceled.
+
+        The server marks the run before it answers, so an answer that is not the run is settled by reading it again.
+        """
+        workflow = yield from self.get_workflow.plan(ref.run_id)
         if self._run_of(workflow, ref).state.is_terminal:
             return CancelReport(False, f"run {ref.run_id} had ended already: {workflow['status']}")
-        yield from self.cancel_workflow.plan(ref.ids["workflow_id"])
+        failure: EtlApiError | None = None
+        try:
+            workflow = yield from self.cancel_workflow.plan(ref.run_id)
+        except VendorUnavailableError as error:
+            if not error.may_have_acted:
+                raise
+            failure = error
+        if failure is not None or workflow["status"] != "canceled":
+            try:
+                workflow = yield from self.get_workflow.plan(ref.run_id)
+            except EtlApiError as error:
+                raise failure or error from None
+        if workflow["status"] != "canceled":
+            if failure is not None and (failure.status is None or failure.acts_for > evidence.ACTS_AFTER_CLOSE):
+                raise failure  # it may still be carried out
+            note = f"run {ref.run_id} was not canceled and may go on; it is {workflow['status']}"
+            return CancelReport(False, f"{note}: {failure}" if failure else note)
         return CancelReport(True, f"asked to cancel run {ref.run_id}. {self.capabilities.cancel_note}")
-
-    @endpoint
-    def find_started(self, spec: Mapping[str, Any], intent: Intent) -> Program[Search]:
-        """Look for a run by its comment, a few times: a slow server may write it late.
-
-        A relaunch carries the comment of the run that it was made from, so it cannot be recognised: its
-        definition's runs since the call are candidates.
-        """
-        since = datetime.fromtimestamp(intent.at, UTC) - CLOCK_SKEW
-        comment = None if "relaunch" in spec else _comment(spec, intent.marker)
-        fullname = None
-        if "relaunch" in spec:
-            fullname = (yield from self.get_workflow.plan(spec["relaunch"]))["fullname"]
-        else:
-            fullname = f"{spec['project']}.{spec['name']}"
-        looked_for = f"runs of {fullname} since {since:%Y-%m-%d %H:%M:%S} UTC"
-        if comment:
-            looked_for += f" with the comment {comment!r}"
-        nameless: list[RemoteRun] = []
-        for look in range(_LOOKS_FOR_LOST_START):
-            if look:
-                yield Pause(_PAUSE_BETWEEN_LOOKS)
-            rows = yield from self._rows_since(since)
-            ours = [row for row in rows if row["fullname"] == fullname and row["id"] != spec.get("relaunch")]
-            marked = [self._run_of(row) for row in ours if comment and row.get("comment") == comment]
-            if marked:
-                marked.sort(key=lambda run: run.state.is_terminal and not run.state.is_good)
-                return Search(Sighting.FOUND, looked_for, tuple(marked))
-            nameless = [self._run_of(row) for row in ours if not comment or "comment" not in row]
-        # A server that refuses comments shows none: then ours may be among those without one.
-        return Search(Sighting.UNSURE if nameless else Sighting.ABSENT, looked_for, tuple(nameless))
-
-    def _run_of(self, workflow: Workflow, ref: RunRef | None = None) -> RemoteRun:
-        return run_of(workflow, self.settings.base_url, ref)
-
-    def _rows_since(self, since: datetime) -> Program[list[Workflow]]:
-        rows: list[Workflow] = []
-        for page in range(1, _MOST_PAGES + 1):
-            part = yield from self.list_workflows.plan(_PAGE, page, with_payload=False)
-            rows += part
-            if len(part) < _PAGE or is_before(part[-1], since.timestamp()):
-                break
-        return [row for row in rows if (moment(row["created"]) or since) >= since]
-
-
-def _comment(spec: Mapping[str, Any], marker: str) -> str:
-    own = spec.get("comment")
-    if not own:
-        return marker
-    return f"{str(own)[: LONGEST_COMMENT - len(marker) - 3]} | {marker}"

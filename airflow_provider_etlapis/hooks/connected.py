@@ -1,34 +1,33 @@
-"""A hook on one connection: what its settings become, both clients, and programs of calls carried out by either."""
+"""A hook on one connection: what its settings become, both clients, and the time that a caller has left."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_etlapis.exceptions import ConnectionSettingsError, EtlApiError, VendorUnavailableError
-from airflow_provider_etlapis.hooks.connection import ConnectionValues, read_connection, wire_settings
+from airflow_provider_etlapis.exceptions import EtlApiError
+from airflow_provider_etlapis.hooks import opening, programs
+from airflow_provider_etlapis.hooks.connection import ConnectionValues, read_connection
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.errors import task_error
 from airflow_provider_etlapis.hooks.pages import with_pages
-from airflow_provider_etlapis.metrics import Meter
 from airflow_provider_etlapis.runs.model import Capabilities
+from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.budget import RequestBudget
 from airflow_provider_etlapis.wire.call import Call, Response
-from airflow_provider_etlapis.wire.errors import WireError
+from airflow_provider_etlapis.wire.errors import SettingsError
 from airflow_provider_etlapis.wire.exchange import Channel, Pause, server_words
 from airflow_provider_etlapis.wire.policy import RetryPolicy
-from airflow_provider_etlapis.wire.redact import Redactor
+from airflow_provider_etlapis.wire.steps import adrive, drive
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.forms import ConnectionForm
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.wire.sync import SyncClient
 
 T = TypeVar("T")
+
+_ODD_ANSWER_RETRIES = 2
 
 _TEST_TIMEOUT = 20.0
 
@@ -64,6 +65,7 @@ class ConnectedHook(BaseHook):
         self._channel: Channel | None = None
         self._values: ConnectionValues | None = None
         self._async_client: AsyncClient | None = None
+        self._ends_at: float | None = None
         self._opening = asyncio.Lock()
         self._earlier_budget: RequestBudget | None = None
 
@@ -112,48 +114,34 @@ class ConnectedHook(BaseHook):
         """The client for workers. Looks up the connection on first use."""
         from airflow_provider_etlapis.wire.sync import SyncClient
 
-        if self._channel is not None:
-            return SyncClient(self._channel)
+        if self._channel is None:
+            self._open_channel(*opening.look_up(self), in_triggerer=False)
+        assert self._channel is not None  # noqa: S101 just opened
         try:
-            connection = self.get_connection(self.conn_id)
-        except AirflowNotFoundException as error:
-            raise self._no_connection() from error
-        return SyncClient(self._open_channel(connection, connection.extra_dejson, in_triggerer=False))
+            return SyncClient(self._channel)
+        except SettingsError as error:
+            raise task_error(error, self.conn_id) from None
 
     async def aclient(self) -> AsyncClient:
         """Return the client for the event loop. Looks up the connection on first use."""
         from airflow_provider_etlapis.wire.aio import AsyncClient
 
         async with self._opening:
-            if self._async_client is None and self._channel is not None:
-                self._async_client = AsyncClient(self._channel)
             if self._async_client is None:
-                try:
-                    connection = await get_async_connection(self.conn_id)
-                except AirflowNotFoundException as error:
-                    raise self._no_connection() from error
-                extra = await get_async_extra_dejson(connection)
-                self._async_client = AsyncClient(self._open_channel(connection, extra, in_triggerer=True))
+                if self._channel is None:
+                    connection, extra = await opening.alook_up(self)
+                    # Certificates and the environment's proxies are read there, for tens of milliseconds.
+                    await asyncio.to_thread(self._open_channel, connection, extra, in_triggerer=True)
+                assert self._channel is not None  # noqa: S101 just opened
+                self._async_client = AsyncClient(self._channel)
             return self._async_client
 
-    def _no_connection(self) -> ConnectionSettingsError:
-        return ConnectionSettingsError(
-            f"There is no connection {self.conn_id!r}; add one of the type {self.form.conn_type!r}"
-        )
-
-    def _open_channel(self, connection: Any, extra: Mapping[str, Any], *, in_triggerer: bool) -> Channel:
-        values = self._values = read_connection(self.form, connection, extra)
+    def _open_channel(self, connection: Any, extra: Any, *, in_triggerer: bool) -> None:
+        self._values = values = read_connection(self.form, connection, extra)
         self.capabilities = self.abilities(values)
-        self._channel = Channel(
-            wire_settings(values, self.address(values)),
-            self.auth(values),
-            Redactor((values.password, *_secrets_in(values.extras))),
-            count=Meter(self.conn_id, self.form.conn_type, in_triggerer=in_triggerer).count,
-            is_own_error=self.is_own_error,
-        )
+        self._channel = opening.channel_for(self, values, in_triggerer=in_triggerer)
         if self._earlier_budget is not None:
             self._channel.budget = self._earlier_budget.with_limit(self._channel.settings.requests_per_minute)
-        return self._channel
 
     @property
     def channel(self) -> Channel:
@@ -179,86 +167,73 @@ class ConnectedHook(BaseHook):
         """Return the client for workers, as Airflow's hooks do."""
         return self.client
 
-    def run(self, program: Program[T]) -> T:
+    def run(self, program: Program[T], *, within: float | None = None) -> T:
         """Carry out a program of calls in a worker.
 
-        :raises EtlApiError: when a call fails and the program does not handle it.
+        :param within: seconds that all of it may take, pauses, retries and waits for the budget included.
+        :raises EtlApiError: when a call fails and the program does not handle it, or the time does not suffice.
         """
-        client = self.client
-        try:
-            step = next(program)
-            while True:
-                try:
-                    result = client.send(step) if isinstance(step, Call) else _sleep(step.seconds)
-                except WireError as error:
-                    step = program.throw(task_error(error, self.conn_id))
-                else:
-                    step = self._digested(program, step, result)
-        except StopIteration as stop:
-            value: T = self._with_pages(stop.value)
-            return value
+        with deadline.until(self._ends_at), deadline.within(within):
+            client = self.client
 
-    async def arun(self, program: Program[T]) -> T:
+            def perform(step: Call[Any] | Pause) -> Any:
+                return client.send(step) if isinstance(step, Call) else time.sleep(programs.pause_of(step))
+
+            return self._with_pages(drive(self._steps_of(program), perform))
+
+    async def arun(self, program: Program[T], *, within: float | None = None) -> T:
         """Carry out a program of calls on the event loop.
 
-        :raises EtlApiError: when a call fails and the program does not handle it.
+        :param within: seconds that all of it may take, pauses, retries and waits for the budget included.
+        :raises EtlApiError: when a call fails and the program does not handle it, or the time does not suffice.
         """
-        client = await self.aclient()
-        try:
-            step = next(program)
-            while True:
-                try:
-                    if isinstance(step, Call):
-                        result = await client.send(step)
-                    else:
-                        result = await asyncio.sleep(step.seconds, None)
-                except WireError as error:
-                    step = program.throw(task_error(error, self.conn_id))
-                else:
-                    step = self._digested(program, step, result)
-        except StopIteration as stop:
-            value: T = self._with_pages(stop.value)
-            return value
+        with deadline.until(self._ends_at), deadline.within(within):
+            client = await self.aclient()
 
-    def _digested(self, program: Program[T], step: Call[Any] | Pause, result: Any) -> Call[Any] | Pause:
-        """Give a program the result of its step and return the next one.
+            async def perform(step: Call[Any] | Pause) -> Any:
+                if isinstance(step, Call):
+                    return await client.send(step)
+                return await asyncio.sleep(programs.pause_of(step))
 
-        Vendors promise little about what their answers hold. A value of another kind than any of ours expects says
-        nothing about the run, as an answer that is cut off does not: it must not end a wait as a defect would.
+            return self._with_pages(await adrive(self._steps_of(program), perform))
 
-        :raises VendorUnavailableError: if the program stumbles over the answer.
+    def _steps_of(self, program: Program[T]) -> Generator[Call[Any] | Pause, Any, T]:
+        retries = min(_ODD_ANSWER_RETRIES, self.settings.retry.retries)
+        return programs.interpreted(program, self.channel.redact, self.conn_id, retries)
+
+    @staticmethod
+    def within(seconds: float | None) -> AbstractContextManager[None]:
+        """Let everything that is called inside of a ``with`` block take no longer than this, all in all.
+
+        It holds for all hooks, in both colours: ``with hook.within(8): hook.cancel_run(ref)``.
+
+        :param seconds: ``None`` sets no limit.
         """
-        try:
-            return program.send(result)
-        except EtlApiError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            what = step.describe() if isinstance(step, Call) else "the vendor"
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            told = self.channel.redact(str(error))[:200]
-            raise VendorUnavailableError(
-                f"An answer to {what} is not what the API promises: {type(error).__name__}: {told} "
-                f"({Path(place.filename).name}, line {place.lineno})"
-            ) from None  # its text may quote what the server has echoed
+        return deadline.within(seconds)
 
-    def _with_pages(self, value: Any) -> Any:
+    def _with_pages(self, value: T) -> T:
         """Give the runs in a result the page that the connection names, where the vendor names none."""
-        return with_pages(value, self._values.extras.get("ui_url_template") if self._values else None)
+        paged: T = with_pages(value, self._values.extras.get("ui_url_template") if self._values else None)
+        return paged
 
-    def hasty_copy(self, seconds: float) -> Self:
-        """Return a hook on the same connection, without a look-up, for one last request when a task is killed.
+    def hasty_copy(self, seconds: float, *, waits_for_restart: bool = True) -> Self:
+        """Return a hook on the same connection, without a look-up, for last requests when a task is killed.
 
-        :param seconds: timeout of each request; nothing is tried more than twice.
+        :param seconds: for everything that is done by the copy, from now on; no answer is tried for more than twice.
+        :param waits_for_restart: try again for as long as the time lasts while connections are refused.
         """
         channel = self.channel
         copy = type(self)(self.conn_id)
-        settings = replace(
-            channel.settings, connect_timeout=seconds, read_timeout=seconds, retry=RetryPolicy(retries=1, cap=1.0)
+        settings = channel.settings
+        hasty = replace(
+            settings,
+            connect_timeout=min(seconds, settings.connect_timeout),
+            read_timeout=min(seconds, settings.read_timeout),
+            retry=RetryPolicy(retries=1, cap=1.0, refused_for=seconds if waits_for_restart else 0.0),
         )
-        copy._channel = Channel(
-            settings, channel.auth, channel.redact, count=channel.count, is_own_error=channel.is_own_error
-        )
+        copy._channel = channel.with_settings(hasty)
         copy._values = self._values
+        copy._ends_at = time.monotonic() + seconds
         copy.capabilities = self.capabilities
         return copy
 
@@ -299,22 +274,14 @@ class ConnectedHook(BaseHook):
         test, which would mislead in a message.
         """
         try:
-            with self.hasty_copy(_TEST_TIMEOUT) as hook:
+            with self.hasty_copy(_TEST_TIMEOUT, waits_for_restart=False) as hook:
                 return True, hook.check()
         except EtlApiError as error:
             told = str(error).replace(f"onnection {self.conn_id!r}", "onnection under test")
             return False, told.removeprefix("Connection under test: ")
-
-
-def _sleep(seconds: float) -> Any:
-    time.sleep(seconds)
-
-
-def _secrets_in(extras: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in extras.items():
-        if value and _is_secret(name):
-            yield from (value.values() if isinstance(value, Mapping) else (str(value),))
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name for word in ("password", "secret", "token", "api_key"))
+        except Exception as error:
+            self.log.exception("The test of connection %s has failed in a way that nobody thought of", self.conn_id)
+            return (
+                False,
+                f"The test failed with {type(error).__name__}, which is a defect of this provider; see the log",
+            )

@@ -18,13 +18,17 @@ _LONGEST_PLAIN_ERROR = 500
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
+_DOCUMENTED_WORDS = re.compile(r"bad request|server error", re.IGNORECASE)
+
+
 def is_own_error(response: Response) -> bool:
     """Return whether DataWORQ itself has sent an error answer, as far as its shape shows that.
 
     The reference lists one error, 400 for "Bad Request or Server error", and no body for it (a). So these are
-    assumptions (c): a 400 is DataWORQ's own if it is JSON or a short plain text, because only an HTML page is surely
-    somebody else's. Any other 4xx must be JSON that says what is wrong, and a 404 more than "Not Found", which
-    gateways, the Cloud Connector among them, say of addresses of their own. A 5xx never is: the reference has none,
+    assumptions (c): a 400 is DataWORQ's own if it is JSON, or a short plain text with words of that line: a proxy's
+    "default backend - 400" is plain text as well. Any other 4xx must be JSON that says what is wrong, and a 404 more
+    than "Not Found", which gateways, the Cloud Connector among them, say of addresses of their own. A 5xx never is:
+    the reference has none,
     and the Cloud Connector, a gateway between us and the server, may send one while the server still works.
     """
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -44,7 +48,7 @@ def _is_json_or_plain_text(response: Response) -> bool:
         value = response.json()
     except MalformedAnswerError:
         text = response.text.strip()
-        return any(sign.isalpha() for sign in text) and "<" not in text and text[:1] not in ("{", "[")
+        return _DOCUMENTED_WORDS.search(text) is not None and "<" not in text
     return isinstance(value, dict | list | str) and bool(value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
+from airflow_provider_etlapis.hooks.paging import Paging
 from airflow_provider_etlapis.wire.call import Call, Page
 from airflow_provider_etlapis.wire.exchange import Pause
 
@@ -92,17 +93,23 @@ class BoundListing(Generic[P, T]):
         return self._define(self._owner, *args, **kwargs)
 
     def _items(self, call: Call[Page[T]] | None) -> Iterator[T]:
+        paging = Paging[T]()
         while call is not None:
             page = self._owner.run(_single(call))
+            if paging.repeats(page):
+                return
             yield from page.items
-            call = page.following
+            call = paging.after(page)
 
     async def _aio_items(self, call: Call[Page[T]] | None) -> AsyncIterator[T]:
+        paging = Paging[T]()
         while call is not None:
             page = await self._owner.arun(_single(call))
+            if paging.repeats(page):
+                return
             for item in page.items:
                 yield item
-            call = page.following
+            call = paging.after(page)
 
 
 class listing(Generic[P, T]):  # noqa: N801 used as a decorator, named like property

@@ -10,6 +10,8 @@ from airflow_provider_etlapis.wire import errors
 _ONLY_BY_VENDOR = (errors.NotFoundError, errors.ConflictError, errors.BadRequestError)
 """What only the vendor can say: about its things and their state."""
 
+_NOT_SENT = (exceptions.InvalidInputError, exceptions.NotOfferedError, exceptions.ConnectionSettingsError)
+
 _HINTS: dict[type[errors.WireError], tuple[type[exceptions.EtlApiError], str]] = {
     errors.UnauthorizedError: (
         exceptions.CredentialsRejectedError,
@@ -46,6 +48,8 @@ def task_error(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
 
 
 def _made(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
+    if isinstance(error, errors.SettingsError):
+        return exceptions.ConnectionSettingsError(f"Connection {conn_id!r}: {error}")
     if isinstance(error, errors.RateLimitedError):
         return exceptions.RateLimitedError(str(error))
     if isinstance(error, _ONLY_BY_VENDOR) and error.status is not None and not error.by_vendor:
@@ -70,6 +74,7 @@ def trouble_of(error: exceptions.EtlApiError) -> Trouble:
         kind = TroubleKind.CREDENTIAL
     elif error.retry_helps:
         kind = TroubleKind.PASSING
-    else:  # without a status nothing was sent
-        kind = TroubleKind.WRONG if error.status is None else TroubleKind.REFUSED
+    else:
+        was_not_sent = error.status is None and isinstance(error, _NOT_SENT)
+        kind = TroubleKind.WRONG if was_not_sent else TroubleKind.REFUSED
     return Trouble(kind, str(error), is_confirmed=error.by_vendor or error.status is None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -12,12 +14,15 @@ from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.meiro_shapes import Acknowledgement, OrderDir
 from airflow_provider_etlapis.hooks.values import integer_id
 from airflow_provider_etlapis.wire.call import Call, Page, Query, Response, Scalar, json_object
-from airflow_provider_etlapis.wire.errors import MalformedAnswerError
+from airflow_provider_etlapis.wire.errors import BadRequestError, MalformedAnswerError
 
 T = TypeVar("T")
 
 PAGE_SIZE = 100
 """Rows asked for at once: the largest number that a server grants is not stated (c), it echoes what it gave."""
+
+MOST_PAGES = 10_000
+"""Pages after which a list is taken for one without an end."""
 
 
 class SpelledQuery(Mapping[str, Scalar | Sequence[Scalar] | None]):
@@ -77,17 +82,25 @@ class PagedList(Generic[T]):
     order_by: str
     order_dir: OrderDir
 
-    def page(self, offset: int = 0, before: list[T] | None = None) -> Call[Page[T]]:
-        """Return the call for the rows from an offset on; ``before`` is the page above, to notice a repetition."""
+    def page(self, offset: int = 0, seen: frozenset[int] = frozenset()) -> Call[Page[T]]:
+        """Return the call for the rows from an offset on.
+
+        :param seen: fingerprints of the pages above, to detect one that comes again.
+        """
 
         def parse(response: Response) -> Page[T]:
             rows = cast("list[T]", rows_of(response, self.key))
-            if rows and rows == before:
+            if not rows:
+                return Page(rows, None)
+            mark = hash(repr((rows[0], rows[-1], len(rows))))
+            if mark in seen:
                 raise MalformedAnswerError(
                     f"the same page again at offset {offset}: the server does not obey it", status=response.status
                 )
+            if len(seen) >= MOST_PAGES:
+                raise MalformedAnswerError(f"the list has no end within {MOST_PAGES:,} pages", status=response.status)
             more = len(rows) >= granted(response, self.page_size)
-            return Page(rows, self.page(offset + len(rows), rows) if rows and more else None)
+            return Page(rows, self.page(offset + len(rows), seen | {mark}) if more else None)
 
         place: dict[str, Scalar | None] = {
             "limit": self.page_size,
@@ -115,10 +128,12 @@ class MeiroEndpoints(RemoteRunHook):
 
         :raises InvalidInputError: for a page size or an order that no server could mean.
         """
-        if page_size < 1 or offset < 0:
-            raise InvalidInputError(f"page_size must be at least 1 and offset at least 0, not {page_size} and {offset}")
-        if order_dir not in {"ASC", "DESC"}:
-            raise InvalidInputError(f"order_dir must be 'ASC' or 'DESC', not {order_dir!r}")
+        page_size, offset = id_number(page_size, "page_size"), id_number(offset, "offset")
+        if page_size < 1:
+            raise InvalidInputError(f"page_size must be at least 1, not {page_size}")
+        if order_dir not in ("ASC", "DESC"):
+            raise InvalidInputError(f"order_dir must be 'ASC' or 'DESC', not {order_dir!r:.100}")
+        plain_text(order_by, "order_by")
         pages: PagedList[Any] = PagedList(path, key, query, self._query, page_size, order_by, order_dir)
         return pages.page(offset)
 
@@ -157,8 +172,45 @@ def one(key: str) -> Callable[[Response], Any]:
 
 
 def acknowledged(response: Response) -> Acknowledgement:
-    """Return the answer of a deletion: judged by its HTTP status, the words differ between endpoints."""
-    return cast("Acknowledgement", json_object(response))
+    """Return the answer of a deletion or a cancel: ``{"message": "OK"}``, in either case of letters (a).
+
+    :raises BadRequestError: if the vendor says something else, whatever the HTTP status.
+    :raises MalformedAnswerError: if the answer is not the vendor's own: then nothing is known by it.
+    """
+    message = json_object(response).get("message")
+    if not isinstance(message, str):
+        raise MalformedAnswerError("no acknowledgement in the answer", status=response.status)
+    if message.strip().casefold() != "ok":
+        raise BadRequestError(f"not acknowledged: {message[:300]!r}", status=response.status)
+    return {"message": message}
+
+
+# What a user gives
+
+_MOST_DIGITS = 19
+_LONGEST_SHOWN = 100
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def id_number(value: Any, what: str) -> int:
+    """Return a whole number of at most 19 digits, also when it comes as text from a template.
+
+    :raises InvalidInputError: if it is none: in a path it could name another resource.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not -(10**_MOST_DIGITS) < value < 10**_MOST_DIGITS:
+            raise InvalidInputError(f"{what} must be a whole number of at most {_MOST_DIGITS} digits, not a longer one")
+    elif isinstance(value, str):
+        text = value.strip()
+        if len(text) > _MOST_DIGITS and text.isdigit():
+            raise InvalidInputError(
+                f"{what} must be a whole number of at most {_MOST_DIGITS} digits, not one of {len(text):,}"
+            )
+        if len(value) > _LONGEST_SHOWN:
+            raise InvalidInputError(f"{what} must be a whole number, not a text of {len(value):,} characters")
+    elif value is not None and not isinstance(value, bool | float):
+        raise InvalidInputError(f"{what} must be a whole number, not {type(value).__name__}")
+    return integer_id(value, what)
 
 
 def path_of(*parts: tuple[object, str] | str) -> str:
@@ -168,17 +220,71 @@ def path_of(*parts: tuple[object, str] | str) -> str:
 
     :raises InvalidInputError: if an id is no whole number.
     """
-    return "/".join(part if isinstance(part, str) else str(integer_id(*part)) for part in parts)
+    return "/".join(part if isinstance(part, str) else str(id_number(*part)) for part in parts)
 
 
 def ids_of(values: Sequence[int | str], what: str) -> list[int]:
     """Return ids for a list parameter, each checked.
 
-    :raises InvalidInputError: if one is no whole number, or if they come as one text.
+    :raises InvalidInputError: if one is no whole number, or if they do not come as a list.
     """
-    if isinstance(values, str):
-        raise InvalidInputError(f"{what} must be a list of whole numbers, not the text {values!r}")
-    return [integer_id(value, what) for value in values]
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence | Set):
+        raise InvalidInputError(f"{what} must be a list of whole numbers, not {values!r:.100}")
+    return [id_number(value, what) for value in values]
+
+
+def filter_ids(values: Sequence[int] | None, what: str) -> list[int] | None:
+    """Return the ids that a list is filtered by, ``None`` for no filter.
+
+    :raises InvalidInputError: as :func:`ids_of`, and for an empty list: on the wire it would mean no filter at all.
+    """
+    if values is None:
+        return None
+    found = ids_of(values, what)
+    if not found:
+        raise InvalidInputError(f"{what} must hold at least one id, not be an empty list; leave it out to list all")
+    return found
+
+
+def plain_text(value: Any, what: str) -> str:
+    """Return a text that can be sent.
+
+    :raises InvalidInputError: if it is none, or holds what no server can take.
+    """
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} must be text, not {type(value).__name__}")
+    for position, character in enumerate(value):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            kind = "a NUL character" if character == "\0" else "half a surrogate pair"
+            raise InvalidInputError(f"{what} must be text that can be sent; it holds {kind} at position {position}")
+    return value
+
+
+def name_text(value: Any, what: str) -> str:
+    """Return a name. A whole number stands for its digits: native rendering makes numbers of such names.
+
+    :raises InvalidInputError: if it is empty, no text, or cannot be sent.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(id_number(abs(value), what) * (-1 if value < 0 else 1))
+    if not plain_text(value, what).strip():
+        raise InvalidInputError(f"{what} must not be empty")
+    return cast("str", value)
+
+
+def plain_json(value: Any, what: str) -> Any:
+    """Return a JSON value that can be sent.
+
+    :raises InvalidInputError: if it is none.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{what} must be plain JSON: {str(error)[:200]}") from None
+    if _ESCAPED_NUL.search(text):
+        raise InvalidInputError(f"{what} must be text that can be sent; it holds a NUL character")
+    return value
 
 
 def flag(wanted: bool) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from airflow_provider_etlapis.hooks.endpoints import endpoint, listing
+from airflow_provider_etlapis.hooks.endpoints import Program, endpoint, listing
 from airflow_provider_etlapis.hooks.meiro_calls import (
     PAGE_SIZE,
     MeiroEndpoints,
@@ -33,7 +33,7 @@ Id = int | str
 class JobEndpoints(MeiroEndpoints):
     """All operations on jobs, each of the vendor's own document (a).
 
-    Lists yield all rows, page after page, newest first unless told otherwise. A job that is started meanwhile pushes
+    Lists yield all rows, page after page, newest first by default. A job that is started meanwhile pushes
     the others back, so one may be shown twice. No list takes a status, a date or an id. ``load_full_structure``
     embeds what is otherwise an id; what the result looks like then is not stated.
     """
@@ -65,7 +65,7 @@ class JobEndpoints(MeiroEndpoints):
         """
         path = path_of("workspaces", (workspace_id, "workspace_id"), "jobs")
         query = self._query({"load_full_structure": flag(load_full_structure)})
-        return Call("POST", path, one("workspace_job"), query)
+        return Call("POST", path, one("workspace_job"), query, starts_run=True)
 
     @endpoint
     def get_job(self, workspace_id: Id, job_id: Id, *, load_full_structure: bool = False) -> Call[WorkspaceJob]:
@@ -78,7 +78,10 @@ class JobEndpoints(MeiroEndpoints):
 
     @endpoint
     def cancel_job(self, workspace_id: Id, job_id: Id) -> Call[Acknowledgement]:
-        """Cancel a job. Whether that is done at once, and what a job that has ended answers, is not stated (c)."""
+        """Cancel a job. Whether that is done at once, and what a job that has ended answers, is not stated (c).
+
+        :raises RequestRefusedError: if the vendor says anything else than ``OK``.
+        """
         return Call("DELETE", _job_path(workspace_id, job_id), acknowledged)
 
     @listing
@@ -196,22 +199,23 @@ class JobEndpoints(MeiroEndpoints):
     @endpoint
     def list_last_jobs(
         self, workspace_ids: Sequence[Id] | None = None, *, load_full_structure: bool = False
-    ) -> Call[list[LastJob]]:
+    ) -> Program[list[LastJob]]:
         """Return the last job of each of many workspaces in one request; not paged.
 
-        :param workspace_ids: ``None`` for all.
+        :param workspace_ids: ``None`` for all. Of no workspaces (``[]``) nothing is asked, and nothing returned.
         :returns: ``[{"workspace_id": 300, "last_job": {...}}]``. Of a workspace that never ran, the row, the job or
             its key may be missing (c).
         """
-        query = {
-            "workspace_ids": None if workspace_ids is None else ids_of(workspace_ids, "workspace_ids"),
-            "load_full_structure": flag(load_full_structure),
-        }
+        ids = None if workspace_ids is None else ids_of(workspace_ids, "workspace_ids")
+        if ids == []:
+            return []  # on the wire an empty list would mean all of them
+        query = {"workspace_ids": ids, "load_full_structure": flag(load_full_structure)}
 
         def parse(response: Response) -> list[LastJob]:
             return cast("list[LastJob]", rows_of(response, "last_workspace_jobs"))
 
-        return Call("GET", "workspaces/last_jobs", parse, self._query(query))
+        rows: list[LastJob] = yield Call("GET", "workspaces/last_jobs", parse, self._query(query))
+        return rows
 
     @listing
     def list_job_logs(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +16,13 @@ from airflow_provider_etlapis.exceptions import (
     NotFoundError,
     PermissionDeniedError,
     RequestRefusedError,
+    UnrecognizedAnswerError,
     VendorUnavailableError,
 )
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
+from airflow_provider_etlapis.hooks.meiro_calls import id_number
 from airflow_provider_etlapis.hooks.meiro_jobs import Id, JobEndpoints
 from airflow_provider_etlapis.hooks.meiro_shapes import LogRow, WorkspaceJob
-from airflow_provider_etlapis.hooks.values import integer_id
 from airflow_provider_etlapis.runs.model import Newest, RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.watching import LogLines
 from airflow_provider_etlapis.wire.call import Call, Page
@@ -42,13 +44,52 @@ _MOST_PAGES = 10
 _MOST_LOG_PAGES = 100
 _LINES_FOR_ERROR = 50
 
+LIST_REFUSALS = (PermissionDeniedError, NotFoundError, RequestRefusedError, UnrecognizedAnswerError)
+"""By which a list may be refused to a user, or kept from it by something in between: others may still serve."""
+
+_LISTS = ("last_jobs", "workspace_jobs")
+_FIRST_PAUSE = 60.0
+_LONGEST_PAUSE = 900.0
+
+
+class RefusedLists:
+    """Which lists are left out at the moment, because they were refused.
+
+    One refusal changes nothing. From the second in a row, a list is left out for a while, each time twice as long and
+    at most 15 minutes; then it is requested again. No refusal is final.
+
+    :param monotonic: clock; settable for tests.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._refusals: dict[str, int] = {}
+        self._left_out_until: dict[str, float] = {}
+
+    def is_left_out(self, name: str) -> bool:
+        """Return whether a list is not to be requested now."""
+        return self._monotonic() < self._left_out_until.get(name, float("-inf"))
+
+    def note_refusal(self, name: str) -> float:
+        """Note that a list was refused; return for how many seconds it is left out."""
+        count = self._refusals[name] = self._refusals.get(name, 0) + 1
+        if count < 2:
+            return 0.0
+        seconds = min(_FIRST_PAUSE * 2.0 ** min(count - 2, 10), _LONGEST_PAUSE)
+        self._left_out_until[name] = self._monotonic() + seconds
+        return seconds
+
+    def note_answer(self, name: str) -> None:
+        """Note that a list was answered."""
+        self._refusals.pop(name, None)
+
 
 class JobRuns(JobEndpoints):
     """The reading half of the run interface."""
 
     def __init__(self, conn_id: str) -> None:
         super().__init__(conn_id)
-        self._refused: set[str] = set()
+        self._refused = RefusedLists()
 
     @staticmethod
     def ref(workspace_id: Id, job_id: Id) -> RunRef:
@@ -57,7 +98,7 @@ class JobRuns(JobEndpoints):
         :raises InvalidInputError: if an id is no whole number.
         """
         ids = {"workspace_id": workspace_id, "job_id": job_id}
-        return RunRef(VENDOR, {name: str(integer_id(value, name)) for name, value in ids.items()})
+        return RunRef(VENDOR, {name: str(id_number(value, name)) for name, value in ids.items()})
 
     @staticmethod
     def newest_ref(workspace_id: Id, since: datetime, newest: Newest = "ended") -> RunRef:
@@ -66,7 +107,7 @@ class JobRuns(JobEndpoints):
         :param newest: ``"ended"`` takes any end, ``"ended_well"`` waits for a good one.
         :raises InvalidInputError: if the id is no whole number.
         """
-        ids = {"workspace_id": str(integer_id(workspace_id, "workspace_id"))}
+        ids = {"workspace_id": str(id_number(workspace_id, "workspace_id"))}
         return RunRef(VENDOR, ids, since.timestamp(), newest)
 
     # One
@@ -111,8 +152,8 @@ class JobRuns(JobEndpoints):
 
     @property
     def reads_in_bulk(self) -> bool:
-        """Whether a list serves this connection: either may be refused to its user."""
-        return self._refused != {"last_jobs", "workspace_jobs"}
+        """Whether a list serves this connection now: either may be refused to its user."""
+        return not all(map(self._refused.is_left_out, _LISTS))
 
     @endpoint
     def read_runs(self, refs: Collection[RunRef]) -> Program[dict[str, RemoteRun]]:
@@ -122,19 +163,23 @@ class JobRuns(JobEndpoints):
         """
         wanted = {ref.run_id: ref for ref in refs}
         found: dict[str, RemoteRun] = {}
-        for name, read in (("last_jobs", self._from_last_jobs), ("workspace_jobs", self._from_all_jobs)):
+        for name, read in zip(_LISTS, (self._from_last_jobs, self._from_all_jobs), strict=True):
             missing = {run_id: ref for run_id, ref in wanted.items() if run_id not in found}
-            if name in self._refused or not missing:
+            if not missing or self._refused.is_left_out(name):
                 continue
             try:
-                yield from read(missing, found)
-            except (PermissionDeniedError, NotFoundError, RequestRefusedError) as error:
-                self._refused.add(name)
-                self.log.warning("The list %s is refused to this connection, going on without it: %s", name, error)
+                is_answered = yield from read(missing, found)
+            except LIST_REFUSALS as error:
+                seconds = self._refused.note_refusal(name)
+                until = f"the next {seconds:.0f} s" if seconds else "this poll"
+                self.log.warning("The list %s was refused; going on without it for %s: %s", name, until, error)
+            else:
+                if is_answered:
+                    self._refused.note_answer(name)
         return found
 
-    def _from_last_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[None]:
-        """Read the last jobs of the workspaces of which one job is wanted."""
+    def _from_last_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[bool]:
+        """Read the last jobs of the workspaces of which one job is wanted; return whether a list was read."""
         jobs_of: dict[str, int] = {}
         for ref in wanted.values():
             jobs_of[ref.ids["workspace_id"]] = jobs_of.get(ref.ids["workspace_id"], 0) + 1
@@ -142,19 +187,21 @@ class JobRuns(JobEndpoints):
         for start in range(0, len(alone), _WORKSPACES_AT_ONCE):
             rows = yield from self.list_last_jobs.plan(alone[start : start + _WORKSPACES_AT_ONCE])
             self._note([job for row in rows if (job := row.get("last_job"))], wanted, found)
+        return bool(alone)
 
-    def _from_all_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[None]:
-        """Read the project's jobs, newest first, down to the oldest wanted one."""
+    def _from_all_jobs(self, wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> Program[bool]:
+        """Read the project's jobs, newest first, down to the oldest wanted one; return whether one was read."""
         oldest = min(int(ref.ids["job_id"]) for ref in wanted.values())
         call: Call[Page[WorkspaceJob]] | None = self.list_jobs.first(include_deleted_workspaces_jobs=True)
-        for _ in range(_MOST_PAGES):
+        for read in range(_MOST_PAGES):
             if call is None or sum(run_id not in found for run_id in wanted) <= _FEWER_SINGLY:
-                return
+                return read > 0
             page: Page[WorkspaceJob] = yield call
             self._note(page.items, wanted, found)
             call = page.following
             if any(job["id"] < oldest for job in page.items):
-                return
+                break
+        return True
 
     def _note(self, jobs: Sequence[WorkspaceJob], wanted: Mapping[str, RunRef], found: dict[str, RemoteRun]) -> None:
         for job in jobs:

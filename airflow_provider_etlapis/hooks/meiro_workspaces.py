@@ -11,14 +11,17 @@ from airflow_provider_etlapis.hooks.meiro_calls import (
     PAGE_SIZE,
     MeiroEndpoints,
     acknowledged,
+    filter_ids,
     flag,
-    ids_of,
+    id_number,
+    name_text,
     one,
     path_of,
+    plain_json,
+    plain_text,
     rows_of,
 )
 from airflow_provider_etlapis.hooks.meiro_shapes import Acknowledgement, Dawg, OrderDir, Workspace, WorkspaceVersion
-from airflow_provider_etlapis.hooks.values import integer_id
 from airflow_provider_etlapis.wire.call import NO_BODY, Call, Page, Response
 
 _CHANGEABLE = frozenset(
@@ -36,6 +39,8 @@ _CHANGEABLE = frozenset(
     }
 )
 
+_SAME_VALUES = "it sets the same values again"
+
 WorkspaceId = int | str
 """A whole number; text is taken as well, because templates make text."""
 
@@ -43,8 +48,9 @@ WorkspaceId = int | str
 class WorkspaceEndpoints(MeiroEndpoints):
     """All operations on workspaces. Every one is of the vendor's own document (a) unless it says otherwise.
 
-    Lists yield all rows, page after page. ``load_full_structure`` embeds what is otherwise an id; what the result
-    looks like then is not stated.
+    Lists yield all rows, page after page. Changes that set values are repeated after a failure that leaves open
+    whether they took effect; what makes something, or erases data, never is. ``load_full_structure`` embeds what is
+    otherwise an id; what the result looks like then is not stated.
     """
 
     @listing
@@ -63,7 +69,8 @@ class WorkspaceEndpoints(MeiroEndpoints):
         """Yield the workspaces that the credential may see, without those in the trash.
 
         :param name_filter: text in the name; how it is compared is not stated (c).
-        :param tag_ids: only workspaces with these tags.
+        :param tag_ids: only workspaces with these tags; ``None`` for all. An empty list is refused, because a server
+            could not tell it from no filter at all.
         :param show_enabled: include enabled ones; ``None`` leaves it to the server, which includes them.
         :param show_disabled: include disabled ones, likewise.
         :param page_size: rows a request.
@@ -76,8 +83,8 @@ class WorkspaceEndpoints(MeiroEndpoints):
             page_size,
             order_by,
             order_dir,
-            name_filter=name_filter,
-            tag_ids=None if tag_ids is None else ids_of(tag_ids, "tag_ids"),
+            name_filter=None if name_filter is None else plain_text(name_filter, "name_filter"),
+            tag_ids=filter_ids(tag_ids, "tag_ids"),
             show_enabled=show_enabled,
             show_disabled=show_disabled,
             load_full_structure=flag(load_full_structure),
@@ -99,9 +106,7 @@ class WorkspaceEndpoints(MeiroEndpoints):
             Sent as an object; a text is sent as it is, because the document calls it "string (json)" (c).
         :raises InvalidInputError: if the name is empty.
         """
-        if not name.strip():
-            raise InvalidInputError("name must not be empty")
-        body = {"name": name, **_attributes(settings, description, disabled)}
+        body = {"name": name_text(name, "name"), **_attributes(settings, description, disabled)}
         query = self._query({"load_full_structure": flag(load_full_structure)})
         return Call("POST", "workspaces", one("workspace"), query, body)
 
@@ -120,15 +125,18 @@ class WorkspaceEndpoints(MeiroEndpoints):
             raise InvalidInputError("changes must hold at least one workspace")
         body = []
         for change in changes:
+            if not isinstance(change, Mapping):
+                raise InvalidInputError(f"changes must hold one object a workspace, not {type(change).__name__}")
             if unknown := set(change) - _CHANGEABLE:
-                raise InvalidInputError(f"changes may not hold {', '.join(sorted(unknown))}")
-            body.append({**change, "id": integer_id(change.get("id"), "the id of each change")})
+                raise InvalidInputError(f"changes may not hold {', '.join(sorted(map(str, unknown)))[:200]}")
+            row = {**change, "id": id_number(change.get("id"), "the id of each change")}
+            body.append(plain_json(row, "each change"))
 
         def parse(response: Response) -> list[Workspace]:
             return cast("list[Workspace]", rows_of(response, "workspaces"))
 
         query = self._query({"load_full_structure": flag(load_full_structure)})
-        return Call("PATCH", "workspaces", parse, query, body)
+        return Call("PATCH", "workspaces", parse, query, body, repeatable=_SAME_VALUES)
 
     @endpoint
     def get_workspace(self, workspace_id: WorkspaceId, *, load_full_structure: bool = False) -> Call[Workspace]:
@@ -156,11 +164,11 @@ class WorkspaceEndpoints(MeiroEndpoints):
         """
         body = _attributes(settings, description, disabled)
         if name is not None:
-            body["name"] = name
+            body["name"] = name_text(name, "name")
         if not body:
             raise InvalidInputError("give at least one of name, settings, description, disabled")
         path = path_of("workspaces", _workspace(workspace_id))
-        return self._one_workspace("PATCH", path, load_full_structure, body)
+        return self._one_workspace("PATCH", path, load_full_structure, body, repeatable=_SAME_VALUES)
 
     @endpoint
     def delete_workspace(self, workspace_id: WorkspaceId) -> Call[Acknowledgement]:
@@ -184,12 +192,17 @@ class WorkspaceEndpoints(MeiroEndpoints):
     ) -> Call[Workspace]:
         """Give a workspace to another user and return it."""
         path = path_of("workspaces", _workspace(workspace_id), "owner")
-        return self._one_workspace("PATCH", path, load_full_structure, {"user_id": integer_id(user_id, "user_id")})
+        body = {"user_id": id_number(user_id, "user_id")}
+        return self._one_workspace("PATCH", path, load_full_structure, body, repeatable=_SAME_VALUES)
 
     @endpoint
     def delete_workspace_data(self, workspace_id: WorkspaceId) -> Call[Acknowledgement]:
-        """Erase the data of a workspace. Nothing in the document brings it back."""
-        return Call("DELETE", path_of("workspaces", _workspace(workspace_id), "data"), acknowledged)
+        """Erase the data of a workspace. Nothing in the document brings it back.
+
+        Never repeated by itself: by then there may be new data.
+        """
+        path = path_of("workspaces", _workspace(workspace_id), "data")
+        return Call("DELETE", path, acknowledged, repeatable=False)
 
     # Versions
 
@@ -285,18 +298,23 @@ class WorkspaceEndpoints(MeiroEndpoints):
             page_size,
             order_by,
             order_dir,
-            name_filter=name_filter,
-            tag_ids=None if tag_ids is None else ids_of(tag_ids, "tag_ids"),
+            name_filter=None if name_filter is None else plain_text(name_filter, "name_filter"),
+            tag_ids=filter_ids(tag_ids, "tag_ids"),
             show_enabled=show_enabled,
             show_disabled=show_disabled,
             load_full_structure=flag(load_full_structure),
         )
 
     def _one_workspace(
-        self, method: str, path: str, load_full_structure: bool, body: Mapping[str, Any] | object = NO_BODY
+        self,
+        method: str,
+        path: str,
+        load_full_structure: bool,
+        body: Mapping[str, Any] | object = NO_BODY,
+        repeatable: str | None = None,
     ) -> Call[Workspace]:
         query = self._query({"load_full_structure": flag(load_full_structure)})
-        return Call(method, path, one("workspace"), query, body)
+        return Call(method, path, one("workspace"), query, body, repeatable=repeatable)
 
 
 def _workspace(workspace_id: WorkspaceId) -> tuple[WorkspaceId, str]:
@@ -308,9 +326,11 @@ def _attributes(
 ) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if settings is not None:
-        body["settings"] = settings if isinstance(settings, str) else dict(settings)
+        if not isinstance(settings, str | Mapping):
+            raise InvalidInputError(f"settings must be an object or its JSON text, not {type(settings).__name__}")
+        body["settings"] = plain_json(settings if isinstance(settings, str) else dict(settings), "settings")
     if description is not None:
-        body["description"] = description
+        body["description"] = plain_text(description, "description")
     if disabled is not None:
         body["disabled"] = int(disabled)
     return body

@@ -1,7 +1,7 @@
 """WebRobot: starts, follows and stops executions of jobs and runs of tasks.
 
 An "execution" is one run of a job, with an id. A task can also be started by itself: its run has no id.
-Source: the vendor's API page, its published OpenAPI document, and, where said so, a later description of its API.
+Source: the vendor's API page, its published OpenAPI document, and, where marked so, a later description of its API.
 Nothing here was seen on a live server.
 """
 

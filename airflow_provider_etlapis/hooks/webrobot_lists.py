@@ -1,4 +1,4 @@
-"""What WebRobot's lists of jobs tell about executions, from look to look."""
+"""What WebRobot's lists of jobs show about executions, from poll to poll."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JobLists:
 
     A list shows a job's last execution and not whose it is, but a job runs once at a time. So while it is going, ours
     is; and if it has ended since a look that saw it going, so has ours. Whether well or badly is then most likely,
-    and not sure: the job may have run once more meanwhile. Whoever is told an end here reads the run itself.
+    and not sure: the job may have run once more meanwhile. A wait that gets an end from here reads the run itself.
 
     A job that is going may do so for somebody else by now. It is left out, and so read on its own, if it went from
     running to pending; one of a project at a time, if its ``updatedAt`` has changed (c); and now and then.
@@ -41,7 +41,7 @@ class JobLists:
         self._seen, self._going = self._going, {}
 
     def judge(self, refs: Sequence[RunRef], jobs: Collection[Mapping[str, Any]]) -> dict[str, RemoteRun]:
-        """Return what the list of a project's jobs tells about executions in it, by run id."""
+        """Return what the list of a project's jobs shows about executions in it, by run id."""
         listed = {str(job.get("id")): job for job in jobs}
         found = {}
         doubtful: dict[str, _Sight] = {}

@@ -22,8 +22,8 @@ class WebRobotLogs(WebRobotEndpoints):
     def read_log(self, ref: RunRef, cursor: Any = None) -> Program[LogLines]:
         """Return the driver's new log lines.
 
-        The API tells the last lines only, so the cursor holds those of the look before; if more than 500 come between
-        two looks, some are missed.
+        The API returns the last lines only, so the cursor holds those of the poll before; if more than 500 come between
+        two polls, some are missed.
         """
         ids = yield from self._log_ids(ref, (ref.watermark or {}).get("reference"))
         if ids is None:
@@ -37,15 +37,15 @@ class WebRobotLogs(WebRobotEndpoints):
         ids = yield from self._log_ids(ref, None)
         if ids is None:
             return ()
-        told: list[str] = []
+        found: list[str] = []
         pods: tuple[Literal["executor", "driver"], ...] = ("executor", "driver")
         for pod_type in pods:
             try:
                 shown = yield from self.get_execution_logs.plan(**ids, pod_type=pod_type, tail=lines)
             except NotFoundError:
                 continue  # gone with its pods, or never there: the other one may still tell
-            told += [f"[{pod_type}] {line}" for line in shown[-lines:]]
-        return tuple(told)
+            found += [f"[{pod_type}] {line}" for line in shown[-lines:]]
+        return tuple(found)
 
     def _log_ids(self, ref: RunRef, before: str | None) -> Program[dict[str, str] | None]:
         """Return the ids of the execution whose log is that of a run, ``None`` where it has none (yet).

@@ -115,7 +115,7 @@ class TaskMark:
 
         ``True`` takes more than a clock: the execution's reference has changed; the start in the metrics has changed
         and is later than the row's last change by more than clocks may differ; or what had ended, or had never run,
-        is ``RUNNING``. ``None`` is "cannot be told".
+        is ``RUNNING``. ``None`` means that it is unclear.
 
         :param before: the mark from just before the start call.
         :param call: the start call; ``None`` where its time is not known.

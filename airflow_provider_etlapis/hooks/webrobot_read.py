@@ -90,8 +90,8 @@ class WebRobotReads(WebRobotEndpoints):
     def _run_before(self, ref: RunRef, now: TaskMark, *, has_end: bool) -> str:
         """Return a status in words if the end that a task shows is, or may be, that of the run before; empty if not.
 
-        Its start was accepted, so the task shows this run sooner or later. What cannot be told from the run before is
-        taken after five minutes: longer than clocks differ and rows lag (c).
+        Its start was accepted, so the task shows this run sooner or later. What nothing distinguishes from the run
+        before is taken after five minutes: longer than clocks differ and rows lag (c).
 
         :param has_end: whether the metrics have an end.
         """
@@ -128,7 +128,7 @@ class WebRobotReads(WebRobotEndpoints):
         """Return the last run of a job or task once it has ended at or after ``ref.since``.
 
         A job's last execution is found through its tasks, which name it (c). Whether one before it has ended well
-        since, or any at all where they name none, is told by the counts of the job's metrics.
+        since, or any at all where they name none, shows in the counts of the job's metrics.
         """
         if "task_id" in ref.ids:
             return waiting_unless_since(ref, (yield from self._read_task_run(ref)))
@@ -243,7 +243,7 @@ class WebRobotReads(WebRobotEndpoints):
     def complete_run(self, run: RemoteRun) -> Program[RemoteRun]:
         """Return an ended execution with the metrics of its task, and its tasks as steps.
 
-        Which tasks are of the run is told by their ``executionReferenceId`` (c). ``details`` gets ``task_id`` and
+        Which tasks are of the run shows in their ``executionReferenceId`` (c). ``details`` gets ``task_id`` and
         ``metrics`` of the first of them, and ``other_metrics`` by task id if there are more.
         """
         if "execution_id" not in run.ref.ids:

@@ -193,7 +193,7 @@ def task_of(execution_id: str, tasks: Collection[Task]) -> str | None:
 
 def waiting_run(run: RemoteRun, since: datetime) -> RemoteRun:
     """Return a run that has ended too early as one that is waited for; the status says so."""
-    ended = f" at {run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else ", it is not said when"
+    ended = f" at {run.ended:%Y-%m-%d %H:%M:%S} UTC" if run.ended else ", at an unknown time"
     waiting = f"{run.vendor_status}{ended}; waiting for a run that ends at or after {since:%Y-%m-%d %H:%M:%S} UTC"
     return RemoteRun(run.ref, RunState.QUEUED, waiting, run.name)
 

@@ -122,4 +122,4 @@ def _why_unclear(candidates: Collection[Candidate], now: JobMark) -> str:
 def _why_task_unclear(now: TaskMark) -> str:
     if now.is_going:
         return f"a run of it goes on ({now.status})"
-    return f"what it shows ({now.status or 'no status'}) cannot be told from a run since then"
+    return f"what it shows ({now.status or 'no status'}) may be that of a run since then"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
+from airflow_provider_etlapis.operators.inputs import true_or_false
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
@@ -16,9 +15,20 @@ if TYPE_CHECKING:
 class _CeleryDirectorOperator(RemoteRunOperator):
     conn_id_field = "celery_director_conn_id"
 
-    def __init__(self, *, celery_director_conn_id: str = "celery_director_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        wait_for_all_tasks: bool = False,
+        celery_director_conn_id: str = "celery_director_default",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        true_or_false(wait_for_all_tasks=wait_for_all_tasks)
+        self.wait_for_all_tasks = wait_for_all_tasks
         self.celery_director_conn_id = celery_director_conn_id
+
+    def _spec(self, **inputs: Any) -> dict[str, Any]:
+        return {**inputs, "wait_for_all_tasks": True} if self.wait_for_all_tasks else inputs
 
     @classmethod
     def hook_class(cls) -> type[CeleryDirectorHook]:
@@ -37,8 +47,12 @@ class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
 
     :param project: project of the definition.
     :param name: name of the definition.
-    :param payload: JSON object handed to every task of the run.
+    :param payload: JSON object handed to every task of the run: a dict, or a template of one with
+        ``render_template_as_native_obj=True``.
     :param comment: text for the run's comment, in front of the one that recognises it.
+    :param wait_for_all_tasks: a run that has ended counts as running until no task of it is at work or still to
+        start: the other members of a group after one of them has failed, and the success hook. By default the
+        server's status counts, which says ``error`` and ``success`` before these have ended.
     :param celery_director_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.operators.base.RemoteRunOperator`. Returns the
@@ -67,18 +81,17 @@ class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        for field in ("project", "name"):
-            value = getattr(self, field)
-            if not isinstance(value, str) or not value.strip():
-                raise InvalidInputError(f"{field} must be the name of a definition's {field}, not {value!r}")
-        payload = {} if self.payload is None else self.payload
-        if not isinstance(payload, Mapping):
-            raise InvalidInputError(f"payload must be a JSON object (a dict), not {type(payload).__name__}")
-        try:
-            json.dumps(payload, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"payload must be plain JSON: {error}") from None
-        return {"project": self.project, "name": self.name, "payload": dict(payload), "comment": self.comment}
+        from airflow_provider_etlapis.hooks import celery_director_inputs as checked
+
+        comment = None
+        if self.comment is not None:
+            comment = checked.comment_text(str(self.comment)[: checked.LONGEST_COMMENT])
+        return self._spec(
+            project=checked.definition_part(self.project, "project"),
+            name=checked.definition_part(self.name, "name"),
+            payload=checked.payload_object(self.payload),
+            comment=comment,
+        )
 
 
 class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
@@ -88,6 +101,7 @@ class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
     start call that got no answer cannot be settled for sure: see ``on_lost_start``.
 
     :param workflow_id: UUID of the run to relaunch.
+    :param wait_for_all_tasks: as for :class:`CeleryDirectorRunWorkflowOperator`.
     :param celery_director_conn_id: id of the Airflow connection.
 
     Further parameters, XComs and the returned manifest are those of :class:`CeleryDirectorRunWorkflowOperator`.
@@ -102,4 +116,6 @@ class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        return {"relaunch": self.hook_class().ref(self.workflow_id).run_id}
+        from airflow_provider_etlapis.hooks.celery_director_inputs import workflow_id_text
+
+        return self._spec(relaunch=workflow_id_text(self.workflow_id))

@@ -276,7 +276,9 @@ class RunStarter:
         return decision.run
 
     def _search(self, spec: Mapping[str, Any], intent: Intent) -> Search:
-        """Look for the run until it is found, or until the request can no longer take effect.
+        """Look for the run until its marker is seen, or until the request can no longer take effect.
+
+        Without a marker, a single run is shown to be ours only once no other one can come.
 
         :raises EtlApiError: if the last look fails; earlier ones may.
         """
@@ -291,7 +293,7 @@ class RunStarter:
                     raise
                 self._log.warning("Looking for the run failed, trying again: %s", error)
                 continue
-            if is_last or search.is_final or search.sighting is Evidence.FOUND:
+            if is_last or search.is_final:
                 return search
         raise AssertionError("there is always another pause")
 

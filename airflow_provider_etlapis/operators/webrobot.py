@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_etlapis.exceptions import ConflictError, InvalidInputError
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
-from airflow_provider_etlapis.operators.hook_mixin import HookMixin
-from airflow_provider_etlapis.operators.inputs import one_of
+from airflow_provider_etlapis.operators.webrobot_actions import (
+    UI_COLOR,
+    OnNotRunning,
+    UsesWebRobot,
+    WebRobotMetricsOperator,
+    WebRobotStopTaskOperator,
+)
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
-
-OnNotRunning = Literal["succeed", "fail"]
-
-_COLOR = "#dde7f3"
-
-
-class _UsesWebRobot(HookMixin):
-    """Gives a task WebRobot's hook."""
-
-    conn_id_field = "webrobot_conn_id"
-
-    @classmethod
-    def hook_class(cls) -> type[WebRobotHook]:
-        """Return the vendor's hook class."""
-        from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
-
-        return WebRobotHook
-
-    @property
-    def webrobot(self) -> WebRobotHook:
-        """The vendor's hook, with its own endpoints."""
-        return cast("WebRobotHook", self.hook)
+__all__ = [
+    "OnNotRunning",
+    "WebRobotExecuteJobOperator",
+    "WebRobotMetricsOperator",
+    "WebRobotStartTaskOperator",
+    "WebRobotStopTaskOperator",
+]
 
 
-class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
+class WebRobotExecuteJobOperator(UsesWebRobot, RemoteRunOperator):
     """Executes a WebRobot job and waits for the execution's end.
 
     A job runs once at a time: if it runs already, ``on_already_running`` decides. An execution shows neither its
@@ -72,7 +54,7 @@ class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
         "webrobot_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json", "body": "json"}
-    ui_color = _COLOR
+    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -102,7 +84,7 @@ class WebRobotExecuteJobOperator(_UsesWebRobot, RemoteRunOperator):
         return {**ref.ids, "arguments": arguments, "cloud_credential_ids": credentials, "body": body}
 
 
-class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
+class WebRobotStartTaskOperator(UsesWebRobot, RemoteRunOperator):
     """Starts one task of a WebRobot job by itself and waits for the end of its run.
 
     The API gives such a run no id: it is distinguished from the run before it by what the task showed just before the
@@ -120,7 +102,7 @@ class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "job_id", "webrobot_task_id", "webrobot_conn_id")
-    ui_color = _COLOR
+    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -140,106 +122,3 @@ class WebRobotStartTaskOperator(_UsesWebRobot, RemoteRunOperator):
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
         return dict(self.hook_class().task_ref(self.project_id, self.job_id, self.webrobot_task_id).ids)
-
-
-class WebRobotStopTaskOperator(_UsesWebRobot, BaseOperator):
-    """Asks WebRobot to stop a task in progress. By the vendor's warning, data may be lost or inconsistent.
-
-    :param project_id: id of the project.
-    :param job_id: id of the job.
-    :param webrobot_task_id: id of the task in WebRobot (``task_id`` is Airflow's).
-    :param on_not_running: what to do if the task is not running: ``"succeed"``, as what was asked for is so, or
-        ``"fail"``.
-    :param webrobot_conn_id: id of the Airflow connection.
-
-    Returns whether there was something to stop.
-    """
-
-    template_fields: Sequence[str] = ("project_id", "job_id", "webrobot_task_id", "webrobot_conn_id")
-    ui_color = _COLOR
-
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        job_id: str,
-        webrobot_task_id: str,
-        on_not_running: OnNotRunning = "succeed",
-        webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        one_of("on_not_running", on_not_running, get_args(OnNotRunning))
-        self.project_id = project_id
-        self.job_id = job_id
-        self.webrobot_task_id = webrobot_task_id
-        self.on_not_running: OnNotRunning = on_not_running
-        self.webrobot_conn_id = webrobot_conn_id
-
-    def execute(self, context: Context) -> bool:
-        """Ask for the stop."""
-        try:
-            self.webrobot.stop_task(self.project_id, self.job_id, self.webrobot_task_id)
-        except ConflictError as error:
-            if self.on_not_running == "fail":
-                raise
-            self.log.info("Task %s is not running, there is nothing to stop: %s", self.webrobot_task_id, error)
-            return False
-        self.log.info("Asked to stop task %s of job %s", self.webrobot_task_id, self.job_id)
-        return True
-
-
-class WebRobotMetricsOperator(_UsesWebRobot, BaseOperator):
-    """Reads the metrics of a task's last run, or of all executions of a job, into XCom.
-
-    :param project_id: id of the project.
-    :param job_id: id of the job.
-    :param webrobot_task_id: id of the task in WebRobot (``task_id`` is Airflow's); without it, the job's metrics are
-        read.
-    :param start_time: of a job: only executions from this moment on, a datetime or ISO 8601 text, UTC where it names
-        no zone.
-    :param end_time: of a job: only executions up to this moment.
-    :param webrobot_conn_id: id of the Airflow connection.
-
-    Returns the vendor's answer as it is: a task's ``{"taskId", "durationSeconds", "recordsProcessed", ...}``, a job's
-    ``{"jobId", "startTime", "endTime", "aggregated": {"totalExecutions", ...}}``.
-    """
-
-    template_fields: Sequence[str] = (
-        "project_id",
-        "job_id",
-        "webrobot_task_id",
-        "start_time",
-        "end_time",
-        "webrobot_conn_id",
-    )
-    ui_color = _COLOR
-
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        job_id: str,
-        webrobot_task_id: str | None = None,
-        start_time: datetime | str | None = None,
-        end_time: datetime | str | None = None,
-        webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.project_id = project_id
-        self.job_id = job_id
-        self.webrobot_task_id = webrobot_task_id
-        self.start_time = start_time
-        self.end_time = end_time
-        self.webrobot_conn_id = webrobot_conn_id
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Read the metrics."""
-        if not self.webrobot_task_id:
-            return dict(self.webrobot.get_job_metrics(self.project_id, self.job_id, self.start_time, self.end_time))
-        if self.start_time or self.end_time:
-            raise InvalidInputError(
-                "start_time and end_time are for a job's metrics: leave out webrobot_task_id, or them"
-            )
-        return dict(self.webrobot.get_task_metrics(self.project_id, self.job_id, self.webrobot_task_id))

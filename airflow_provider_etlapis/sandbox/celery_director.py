@@ -66,9 +66,10 @@ class CeleryDirectorSandbox(VendorSandbox):
     :param auth: user and password of HTTP Basic; ``None``: off, as by default on the real one
     :param comments: ``False`` is a server before 0.8.0, which refuses ``comment``
     :param cancel_stops_work: ``False`` is 0.10.0: the run says ``canceled``, and the work goes on to its end
-    :param database: ``"sqlite"`` (naive UTC timestamps in whole seconds) or ``"postgresql"`` (microseconds and
-        offset, tasks in any order, long comments refused)
-    :param utc_offset: hours, zone of the PostgreSQL session
+    :param database: ``"sqlite"`` (naive UTC timestamps in whole seconds), ``"postgresql"`` (microseconds and offset,
+        tasks in any order; long comments, NUL and half surrogate pairs are a 500) or ``"mysql"`` (naive local
+        timestamps in whole seconds; runs of one second change places between two lists)
+    :param utc_offset: hours, zone of the PostgreSQL session or of the MySQL server
     :param per_page: the server's ``DIRECTOR_WORKFLOWS_PER_PAGE``
     :param chords: ``False``: the result backend cannot do groups
     :param broker: ``"up"``; ``"refuses"``: a start is a 500 after a while and leaves a run in ``error``;
@@ -89,7 +90,7 @@ class CeleryDirectorSandbox(VendorSandbox):
         auth: tuple[str, str] | None = None,
         comments: bool = True,
         cancel_stops_work: bool = True,
-        database: Literal["sqlite", "postgresql"] = "sqlite",
+        database: Literal["sqlite", "postgresql", "mysql"] = "sqlite",
         utc_offset: float = 0.0,
         per_page: int = 1000,
         chords: bool = True,
@@ -192,7 +193,7 @@ class CeleryDirectorSandbox(VendorSandbox):
         offset = (page - 1) * per_page
         if max(offset, per_page) > _LARGEST_INTEGER:
             return self.error(500)
-        runs = self.runs.newest_first(offset, per_page)
+        runs = self._newest_first(offset, per_page)
         if not runs and page != 1:
             return self.error(404)
         with_payload = (call.query_value("with_payload") or "true").lower() not in _FALSE_WORDS
@@ -286,7 +287,7 @@ class CeleryDirectorSandbox(VendorSandbox):
         payload = wanted.get("payload", {})
         if definition.schema is not None and (faults := json_schema.errors(payload, definition.schema)):
             return Reply.json(400, {"error": "Payload is not valid", "errors": faults})
-        if self.database == "postgresql" and len(wanted.get("comment", "")) > _COMMENT_LENGTH:
+        if self.database == "postgresql" and (len(wanted.get("comment", "")) > _COMMENT_LENGTH or not _is_kept(wanted)):
             return self.error(500)
         if definition.unknown_task:
             self.begin_run(fullname, wanted, life=Life(queued=math.inf))
@@ -303,6 +304,15 @@ class CeleryDirectorSandbox(VendorSandbox):
             return Reply.nothing(hold=self._broker_wait(30.0))
         run = self.begin_run(fullname, wanted)
         return Reply.json(201, self._row(run, call, change=Change(run.started_at, "queued")))
+
+    def _newest_first(self, offset: int, limit: int) -> list[Run]:
+        """Return a page; the order of runs of one second is the database's."""
+        if self.database != "mysql":
+            return self.runs.newest_first(offset, limit)
+        runs = self.runs.newest_first()
+        random.Random(len(self.ledger.requests)).shuffle(runs)  # noqa: S311 - an order, not a secret
+        runs.sort(key=lambda run: int(run.started_at), reverse=True)
+        return runs[offset : offset + limit]
 
     def _broker_wait(self, real: float) -> float:
         return real if self.broker_seconds is None else self.broker_seconds
@@ -340,7 +350,19 @@ class CeleryDirectorSandbox(VendorSandbox):
         if self.database == "sqlite":
             return datetime.fromtimestamp(int(at), UTC).replace(tzinfo=None).isoformat()
         zone = timezone(timedelta(hours=self.utc_offset))
+        if self.database == "mysql":
+            return datetime.fromtimestamp(int(at), zone).replace(tzinfo=None).isoformat()
         return datetime.fromtimestamp(at, zone).isoformat(timespec="microseconds")
+
+
+def _is_kept(wanted: Mapping[str, Any]) -> bool:
+    """Say whether PostgreSQL keeps these texts: neither a NUL nor half of a surrogate pair."""
+    text = json.dumps(dict(wanted), ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in text
 
 
 def _integer(text: str | None, *, default: int) -> int:

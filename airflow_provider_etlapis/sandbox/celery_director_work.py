@@ -29,7 +29,7 @@ class Definition:
     :param schema: JSON schema of the payload
     :param hooks: task names under ``"success"`` and ``"failure"``
     :param more: further keys of the entry (``periodic``, ``queue``, ``retention``), answered unchanged
-    :param unknown_task: it names a task that no file defines: a POST is a 500 and leaves a pending run
+    :param unknown_task: its last task is defined in no file: a POST is a 500 and leaves a pending run without it
     :param unreadable_result: a task returns bytes: the detail is a 500 while the list goes on answering
     """
 
@@ -125,6 +125,8 @@ def task_entries(run: Run, now: float, stamp: Callable[[float], str]) -> list[di
         previous = [ids[i] for i, other in enumerate(steps) if other.stage == step.stage - 1]
         shown = entry(task_id, step.name, change, result)
         entries.append({**shown, "previous": previous, "is_hook": False})
+    if definition.unknown_task:
+        return entries[:-1]  # the making of its tasks ended there
     for hook, changes in _hooks(run, definition, failed_at):
         change, key = latest(changes, now), definition.hooks[hook]
         result = _error_result(key, "the hook raised") if change.phase == "error" else None

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypedDict
 from urllib.parse import quote, urlencode
@@ -343,7 +344,8 @@ class VendorSandbox(ABC):
                 true_reply = self._handle(exchange) if exchange.fault.reaches_the_vendor else None
                 reply = spoil(exchange.fault, true_reply, lambda status: self.error(status, path=exchange.call.path))
             exchange.record.status = None if reply.delivery == "none" else reply.status
-            return replace(reply, headers={"Server": self.server_header, **reply.headers})
+            date = formatdate(self.clock.now(), usegmt=True)
+            return replace(reply, headers={"Server": self.server_header, "Date": date, **reply.headers})
 
     def _handle(self, exchange: _Exchange) -> Reply:
         call, route = exchange.call, exchange.route

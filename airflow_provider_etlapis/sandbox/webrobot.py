@@ -62,9 +62,9 @@ class WebRobotSandbox(WebRobotRuns):
         job = self._job(call)
         first, last = self.moment(call, "startTime", 0.0), self.moment(call, "endTime", float("inf"))
         runs = [run for run in self._runs_of.get(job.flow, []) if first <= run.started_at <= last]
-        told = {name: call.query_value(name) for name in ("startTime", "endTime") if call.query_value(name)}
+        asked = {name: call.query_value(name) for name in ("startTime", "endTime") if call.query_value(name)}
         summed = aggregated([self._look_at(run, call) for run in runs], job.records)
-        return Reply.json(200, {"jobId": int(job.id), **told, "aggregated": summed})
+        return Reply.json(200, {"jobId": int(job.id), **asked, "aggregated": summed})
 
     @operation("stop_job", "POST", f"{_JOB}/stop")
     def stop_job(self, call: Call) -> Reply:
@@ -91,8 +91,8 @@ class WebRobotSandbox(WebRobotRuns):
         if self.max_concurrent is not None and len(going) >= self.max_concurrent:
             raise self.refused(429, "Too many executions of this project at a time")
         run = self.begin_run(job.flow, body)
-        told = {"status": "SUBMITTED", "message": "Execution submitted", "clusterId": "sandbox", "success": True}
-        return Reply.json(200, {"executionId": execution_of(run), **told})
+        answer = {"status": "SUBMITTED", "message": "Execution submitted", "clusterId": "sandbox", "success": True}
+        return Reply.json(200, {"executionId": execution_of(run), **answer})
 
     @operation("get", "GET", f"{_EXECUTION}/status")
     def execution_status(self, call: Call) -> Reply:

@@ -101,8 +101,8 @@ class WebRobotFrame(VendorSandbox):
         """Answer with the vendor's error object; what the server never says itself is a proxy's."""
         if status not in _TEXTS:
             return gateway_page(status)
-        told = {"error": text or _TEXTS[status], "code": status, "timestamp": stamp(self.clock.now())}
-        return Reply.json(status, told)
+        body = {"error": text or _TEXTS[status], "code": status, "timestamp": stamp(self.clock.now())}
+        return Reply.json(status, body)
 
     # -- strictness -------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class WebRobotRuns(WebRobotFrame):
     :param api_key: the one key that is accepted
     :param base_path: what lies in front of the API's own paths
     :param missing_scopes: scopes that the key lacks, such as ``etl:execute``
-    :param stopped_status: status of a stopped run, which no document tells
+    :param stopped_status: status of a stopped run, which no document states
     :param later_calls: ``False``: a server that goes by the reference has no stop of a job, no delete of an execution
     :param one_run: ``False``: a job may run more than once at a time
     :param max_concurrent: executions of a project at a time, beyond it 429; the vendor says 10, and not what it
@@ -44,7 +44,7 @@ class WebRobotRuns(WebRobotFrame):
     :param naive_times: times of executions and in metrics have no zone
     :param whole_seconds: times have no fraction
     :param rows_ahead: seconds by which ``updatedAt`` is ahead of the times of executions and in metrics
-    :param idle_status: status in the rows of a job or task that never ran, which no document tells; ``None``: none
+    :param idle_status: status in the rows of a job or task that never ran, which no document states; ``None``: none
     :param stopping_for: seconds for which a run that was stopped is still shown as going on
     :param dates_by_clock: ``Date`` headers are of the sandbox's clock, and not of this machine's
     :param projects: names by id

@@ -132,14 +132,14 @@ class Look:
     def execution(self, execution_id: str, url: str) -> dict[str, Any]:
         """Return it as the status of an execution."""
         began, ended, phase = self.began, self.ended, self.phase
-        told = {"error": self.run.life.error_text, "canceled": "stopped on request"}
+        texts = {"error": self.run.life.error_text, "canceled": "stopped on request"}
         return {
             "executionId": execution_id,
             "status": self.status,
             "startedAt": self._time(began),
             "completedAt": self._time(ended),
             "executionTimeSeconds": None if ended is None else int(ended - self.run.started_at),
-            "errorMessage": told.get(phase),
+            "errorMessage": texts.get(phase),
             "sparkUiUrl": None if began is None else url,
             "executorPodCount": None if began is None else 2,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_etlapis.operators.inputs import true_or_false
 from airflow_provider_etlapis.sensors.base import RemoteRunSensor
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ class CeleryDirectorWorkflowSensor(RemoteRunSensor):
     """Waits until a Celery Director run, whoever started it, has ended well.
 
     :param workflow_id: UUID of the run.
+    :param wait_for_all_tasks: a run that has ended counts as running until no task of it is at work or still to
+        start: the other members of a group after one of them has failed, and the success hook.
     :param celery_director_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.sensors.base.RemoteRunSensor`.
@@ -26,10 +29,17 @@ class CeleryDirectorWorkflowSensor(RemoteRunSensor):
     conn_id_field = "celery_director_conn_id"
 
     def __init__(
-        self, *, workflow_id: str, celery_director_conn_id: str = "celery_director_default", **kwargs: Any
+        self,
+        *,
+        workflow_id: str,
+        wait_for_all_tasks: bool = False,
+        celery_director_conn_id: str = "celery_director_default",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        true_or_false(wait_for_all_tasks=wait_for_all_tasks)
         self.workflow_id = workflow_id
+        self.wait_for_all_tasks = wait_for_all_tasks
         self.celery_director_conn_id = celery_director_conn_id
 
     @classmethod
@@ -41,4 +51,7 @@ class CeleryDirectorWorkflowSensor(RemoteRunSensor):
 
     def ref(self) -> RunRef:
         """Return the run to wait for."""
-        return self.hook_class().ref(self.workflow_id)
+        from airflow_provider_etlapis.hooks.celery_director_answers import waiting_for_all_tasks
+
+        ref = self.hook_class().ref(self.workflow_id)
+        return waiting_for_all_tasks(ref) if self.wait_for_all_tasks else ref

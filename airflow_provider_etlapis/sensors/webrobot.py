@@ -34,7 +34,7 @@ class _WebRobotSensor(RemoteRunSensor):
 
 
 class WebRobotExecutionSensor(_WebRobotSensor):
-    """Waits until a WebRobot execution, whoever started it, has ended well.
+    """Waits until a WebRobot execution, started by anyone, has ended well.
 
     :param project_id: id of the project.
     :param job_id: id of the job.
@@ -59,7 +59,7 @@ class WebRobotExecutionSensor(_WebRobotSensor):
 
 
 class WebRobotTaskSensor(_WebRobotSensor):
-    """Waits until the last run of a WebRobot task, whoever started it, has ended well at or after a moment.
+    """Waits until the last run of a WebRobot task, started by anyone, has ended well at or after a moment.
 
     A task's status says nothing about when: its metrics do, or else the last change of the task itself. A run that
     ends badly is not the end of the wait: the next one may end well.
@@ -98,7 +98,7 @@ class WebRobotTaskSensor(_WebRobotSensor):
 
 
 class WebRobotJobSensor(_WebRobotSensor):
-    """Waits until any run of a WebRobot job, whoever started it, has ended well at or after a moment.
+    """Waits until any run of a WebRobot job, started by anyone, has ended well at or after a moment.
 
     The job's tasks name its last execution, which says when it ended; the job's metrics count the good ends since. A
     run that ends badly is not the end of the wait: the next one may end well.

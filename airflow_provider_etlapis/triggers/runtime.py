@@ -102,7 +102,7 @@ class ConnectionRuntime:
     def release(self) -> None:
         """Use it no more; idle, it is closed after a while."""
         self._users -= 1
-        if self._users or self._hook is None:
+        if self._users:
             return
         if LINGER <= 0:
             self._close()
@@ -135,11 +135,12 @@ class ConnectionRuntime:
 
     def _close(self) -> None:
         self._linger = None
-        if self._users or self._hook is None:
+        if self._users:
             return
         hook, self._hook = self._hook, None
         self._on_closed()
-        self._closing = asyncio.get_running_loop().create_task(hook.aclose(), name=f"closing {self.conn_id}")
+        if hook is not None:
+            self._closing = asyncio.get_running_loop().create_task(hook.aclose(), name=f"closing {self.conn_id}")
 
 
 class PollSource:

@@ -65,6 +65,15 @@ class RequestBudget:
         least = 0.0 if is_careful else self._least_wait
         return max(pause, least, self._filled_at - now - self._tokens / per_second)
 
+    def give_back(self, *, urgent: bool = False) -> None:
+        """Return a place that nobody has used: its caller has no time left to wait for it."""
+        if self.per_minute is None:
+            return
+        if urgent:
+            self._urgent_until -= 60.0 / (self.per_minute * _URGENT_SHARE)
+        else:
+            self._tokens += 1.0
+
     def _reserve_urgent(self, now: float, pause: float, per_second: float) -> float:
         """Take an urgent request: from what is left at once, then from a queue of its own."""
         if self._tokens >= 1.0:

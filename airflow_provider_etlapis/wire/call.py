@@ -6,17 +6,22 @@ An endpoint is a method that returns a :class:`Call`; which client sends it, and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from airflow_provider_etlapis.wire.errors import MalformedAnswerError
+from airflow_provider_etlapis.wire import json_text
+from airflow_provider_etlapis.wire.errors import AnswerTooLargeError, MalformedAnswerError, WireError
 
 T = TypeVar("T")
 U = TypeVar("U")
 Scalar = str | int | float | bool
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""No control characters, and nothing that http.client cannot encode."""
 
 Query = Mapping[str, Scalar | Sequence[Scalar] | None]
 
@@ -30,6 +35,9 @@ class _Nothing:
 
 NO_BODY = _Nothing()
 
+_NO_CHARSETS = frozenset({"punycode", "idna", "utf-7", "unicode-escape", "raw-unicode-escape", "undefined"})
+"""Codecs that no server means, and that take a time that grows with the square of the text, or read escapes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -41,30 +49,56 @@ class Response:
     by_vendor: bool = False
     """Whether an error body has the vendor's own shape: anything else may come from a proxy or a sign-on page."""
 
+    _parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The value of the body, or the error in its place, once it was asked for."""
+
     @property
     def text(self) -> str:
         """The body as text, by the charset that the server named, UTF-8 otherwise."""
         content_type = self.headers.get("content-type", "")
         charset = content_type.partition("charset=")[2].partition(";")[0].strip().strip("\"'") or "utf-8"
+        if charset.lower().replace("_", "-") in _NO_CHARSETS:
+            charset = "utf-8"
         try:
             return self.body.decode(charset, "replace")
         except (LookupError, ValueError):  # no such charset, or one that is none for bodies
             return self.body.decode("utf-8", "replace")
 
+    @property
+    def is_large_json(self) -> bool:
+        """Whether parsing the body is more than a moment's work."""
+        return len(self.body) > json_text.SMALL and self.body[:64].lstrip()[:1] in {b"[", b"{", b'"'}
+
     def json(self) -> Any:
-        """Return the body parsed as JSON.
+        """Return the body parsed as JSON; the same value each time. NaN and Infinity are ``None``.
 
         :raises MalformedAnswerError: on an empty body, an HTML page, or JSON that ends too early.
+        :raises AnswerTooLargeError: if it holds too many values.
         """
-        if not self.body.strip():
-            raise MalformedAnswerError("an empty body where JSON was due", status=self.status)
+        if not self._parsed:
+            try:
+                self._parsed.append(self._parse())
+            except WireError as error:
+                self._parsed.append(error)
+        (value,) = self._parsed
+        if isinstance(value, WireError):
+            raise type(value)(str(value), status=self.status)
+        return value
+
+    def _parse(self) -> Any:
+        beginning = self.body[:4096].lstrip() or self.body.lstrip()[:1]
+        if not beginning:
+            raise MalformedAnswerError("expected JSON, got an empty response body", status=self.status)
+        if beginning.startswith(b"<"):
+            raise MalformedAnswerError("expected JSON, got an HTML page (a proxy or a login page?)", status=self.status)
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            what = "JSON that is cut off or damaged"
-            if self.body.lstrip()[:1] == b"<":
-                what = "an HTML page where JSON was due (a proxy or a login page?)"
-            raise MalformedAnswerError(what, status=self.status) from error
+            return json_text.parse(self.body)
+        except json_text.TooManyValuesError as error:
+            raise AnswerTooLargeError(f"JSON with {error}", status=self.status) from None
+        except RecursionError:
+            raise MalformedAnswerError("JSON that is nested too deep", status=self.status) from None
+        except ValueError:
+            raise MalformedAnswerError("JSON that is cut off or damaged", status=self.status) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +112,8 @@ class Request:
     read_timeout: float | None = None
     repeatable: bool = True
     """Whether sending it twice is as good as once."""
+    total_timeout: float | None = None
+    """Seconds for the whole exchange, where the caller has fewer than the connection allows."""
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """Return the same request with these headers set."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+REFUSED_CONNECTION = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""Why a connection cannot be made while a server restarts."""
+
 
 class WireError(Exception):
     """Base of everything that a request can end in, other than an answer.
@@ -35,11 +40,34 @@ class WireError(Exception):
         self.by_vendor = by_vendor
         self.timed_out = timed_out
 
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is a status that is not in the vendor's own words: something in between may have made it up."""
+        return False
+
 
 class UnreachableError(WireError):
     """No whole answer came: connection refused or reset, name not found, TLS failure, timeout."""
 
     transient = True
+    refused = False
+    """Whether nobody listens there at the moment, as while a server restarts: the address itself may be right."""
+
+
+class OutOfTimeError(WireError):
+    """The time that the caller has left does not suffice for the next step; nothing was sent for it."""
+
+    transient = True
+
+
+class SettingsError(WireError):
+    """A setting of the connection, or of this machine's environment, cannot work; nothing was sent.
+
+    :param message: names the setting and what to write instead.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=False)
 
 
 class MalformedAnswerError(WireError):
@@ -48,8 +76,17 @@ class MalformedAnswerError(WireError):
     transient = True
 
 
+class AnswerTooLargeError(WireError):
+    """An answer that is larger than the connection allows; asking again would bring the same."""
+
+
 class StatusError(WireError):
     """The server answered with a status that is not a success."""
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is not in the vendor's own words, and not one that is tried again anyway."""
+        return not self.by_vendor and not self.transient
 
 
 class BadRequestError(StatusError):

@@ -8,44 +8,47 @@ from __future__ import annotations
 
 import random
 import re
+import ssl
+import threading
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
+from airflow_provider_etlapis.text import printable
+from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth, Turn
 from airflow_provider_etlapis.wire.budget import RequestBudget, urgent
-from airflow_provider_etlapis.wire.call import Call, Request, Response
+from airflow_provider_etlapis.wire.call import HEADER_NAME, HEADER_VALUE, Call, Request, Response
 from airflow_provider_etlapis.wire.errors import (
     BadRequestError,
     MalformedAnswerError,
+    OutOfTimeError,
     RateLimitedError,
-    ServerFaultError,
     StatusError,
     UnreachableError,
     WireError,
-    status_error_class,
 )
-from airflow_provider_etlapis.wire.policy import http_date, retry_after_seconds
+from airflow_provider_etlapis.wire.policy import http_date
 from airflow_provider_etlapis.wire.redact import Redactor
-from airflow_provider_etlapis.wire.settings import WireSettings
+from airflow_provider_etlapis.wire.settings import WireSettings, secrets_of_proxy
+from airflow_provider_etlapis.wire.steps import Learned, Pause, Step, Work
+from airflow_provider_etlapis.wire.words import LONGEST_WORDS, out_of_time, server_words, status_error
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Asked of the client: wait that many seconds."""
-
-    seconds: float
-
-
-Step: TypeAlias = Request | Turn | Pause
+__all__ = ["Channel", "Pause", "server_words", "status_error"]
 
 DEFAULT_PAUSE_AFTER_429 = 5.0
 
-# No control characters, and nothing that http.client cannot encode.
-_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_CARRIES_SECRET = re.compile(r"(?i)authorization|token|secret|password|api-?key|auth|cookie")
+_LONGEST_MESSAGE = 4_000
+
+
+async def _keep(secrets: tuple[str, ...]) -> None:
+    """Tell nobody."""
 
 
 @dataclass
@@ -60,79 +63,177 @@ class Channel:
     """Told of each request (``requests``) and each 429 (``rate_limited``)."""
     is_own_error: Callable[[Response], bool] = lambda response: bool(server_words(response))
     """Whether an error answer has the vendor's own shape; by default: JSON with a text that says what is wrong."""
+    learn: Callable[[tuple[str, ...]], None] = lambda secrets: None
+    """Told of secrets that come to be known in this process, by the client for workers."""
+    alearn: Callable[[tuple[str, ...]], Awaitable[None]] = _keep
+    """The same, by the client for the event loop."""
     clock_ahead: float | None = None
     """Seconds by which the server's clock is ahead of ours, by the ``Date`` of its last answer; whole seconds."""
     requests_sent: int = 0
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
+    proxy: str | None = field(init=False, repr=False)
+    """The proxy for all requests; found once, because finding it goes through the whole environment."""
 
     def __post_init__(self) -> None:
         self.budget = RequestBudget(self.settings.requests_per_minute)
-        for secret in (self.settings.proxy, *self.auth.secrets(), *self.settings.headers.values()):
+        self._tls: ssl.SSLContext | None = None
+        self._making_tls = threading.Lock()
+        self.proxy = self.settings.proxy_url()
+        for secret in (*self.auth.secrets(), *self.settings.headers.values(), *secrets_of_proxy(self.settings.proxy)):
             self.redact.add(secret)
+        self._unannounced = tuple(
+            secret for secret in secrets_of_proxy(self.proxy) if not self.settings.proxy and self.redact.learn(secret)
+        )
 
-    def exchange(self, call: Call[T]) -> Generator[Step, Response, T]:
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the TLS context for both clients, ``None`` for plain HTTP; made once, in tens of milliseconds.
+
+        :raises SettingsError: if a certificate or a key cannot be used.
+        """
+        with self._making_tls:
+            if self._tls is None:
+                self._tls = self.settings.tls(self.proxy)
+            return self._tls
+
+    def with_settings(self, settings: WireSettings) -> Channel:
+        """Return a channel to the same server with other settings and a budget of its own."""
+        other = replace(self, settings=settings, clock_ahead=self.clock_ahead, requests_sent=0)
+        other._tls, other._unannounced = self._tls, self._unannounced
+        return other
+
+    def exchange(self, call: Call[T]) -> Generator[Step, Any, T]:
         """Run one call to its result.
 
-        :raises WireError: when it cannot be had, or not by trying again.
+        :raises WireError: when it cannot be had, or not by trying again, or not in the time that the caller has left.
         """
-        attempt = 0
+        attempt, paused, began = 0, 0.0, self.monotonic()
         while True:
             try:
                 response = yield from self._authorized(call)
+                if response.is_large_json:
+                    yield Work(partial(self._parse_early, response))
                 return self._result(call, response)
             except WireError as error:
+                error.args = (self.redact(str(error), _LONGEST_MESSAGE),)  # whoever made it
                 if isinstance(error, RateLimitedError):
                     self.count("rate_limited")
                     asked = error.retry_after
                     self.budget.pause(DEFAULT_PAUSE_AFTER_429 if asked is None else asked, self.monotonic())
-                delay = self.settings.retry.delay(call, error, attempt, self.draw)
-                if delay is None:
+                spent = max(paused, self.monotonic() - began)
+                delay = self.settings.retry.delay(call, error, attempt, self.draw, spent=spent)
+                if delay is None or isinstance(error, OutOfTimeError):
+                    raise
+                if delay >= deadline.left():
+                    error.args = (f"{error}; the next try, in {delay:.1f} s, would be after the deadline",)
                     raise
                 attempt += 1
+                paused += delay
             yield Pause(delay)
 
-    def no_answer(self, request: Request, error: Exception, *, sent: bool, timed_out: bool = False) -> UnreachableError:
-        """Return the error for a request that got no whole answer, in the same words for both clients."""
-        cause = f"{type(error).__name__}: {self.redact(str(error))[:300]}"
-        return UnreachableError(f"{request.method} {self.redact(request.url)}: {cause}", sent=sent, timed_out=timed_out)
+    def no_answer(
+        self,
+        request: Request,
+        error: Exception,
+        *,
+        sent: bool,
+        timed_out: bool = False,
+        refused: bool = False,
+        over: float | None = None,
+    ) -> UnreachableError:
+        """Return the error for a request that got no whole answer, in the same words for both clients.
 
-    def _authorized(self, call: Call[Any]) -> Generator[Step, Response, Response]:
+        :param over: seconds that the whole exchange was given, if these are over.
+        """
+        cause = f"{type(error).__name__}: {self.redact(str(error), 300)}"
+        if over is not None:
+            by = "total_timeout of the connection" if request.total_timeout is None else "time that the caller has left"
+            cause = f"no whole answer within {over:.3g} s, the {by}"
+        made = UnreachableError(
+            f"{request.method} {self.redact(request.url, 500)}: {cause}", sent=sent, timed_out=timed_out
+        )
+        made.refused = refused
+        return made
+
+    def total_timeout(self, request: Request) -> float:
+        """Return the seconds that a whole exchange may take: connection, headers and body.
+
+        :raises OutOfTimeError: if the caller has none left.
+        """
+        if request.total_timeout is not None:
+            if request.total_timeout <= 0:
+                raise out_of_time(f"send {request.method} {self.redact(request.url, 500)}")
+            return request.total_timeout
+        return self._longest(request)
+
+    def _longest(self, request: Request) -> float:
+        return max(self.settings.total_timeout, request.read_timeout or self.settings.read_timeout)
+
+    def _authorized(self, call: Call[Any]) -> Generator[Step, Any, Response]:
         flow = self.auth.flow(call.request(self.settings.base_url, self.settings.headers))
         try:
             step = next(flow)
             while True:
-                if isinstance(step, Turn):
-                    response = yield step
+                try:
+                    answer = yield from self._turn_or_answer(call, step)
+                except WireError as error:
+                    step = flow.throw(error)
                 else:
-                    self._check_headers(call, step)
-                    yield from self._turn()
-                    self.requests_sent += 1
-                    self.count("requests")
-                    try:
-                        response = self._noted((yield step))
-                    except WireError as error:
-                        step = flow.throw(error)
-                        continue
-                step = flow.send(response)
+                    step = flow.send(answer)
         except StopIteration as stop:
-            for secret in self.auth.secrets():
-                self.redact.add(secret)
-            answer: Response = stop.value
-            return answer
+            response: Response = stop.value
+            return response
+        finally:
+            flow.close()
+
+    def _turn_or_answer(self, call: Call[Any], step: Request | Turn) -> Generator[Step, Any, Any]:
+        if isinstance(step, Turn):
+            return (yield step)
+        self._check_headers(call, step)
+        if new := self._unannounced + tuple(filter(self.redact.learn, self._secrets_on(step))):
+            yield Learned(new)
+            self._unannounced = ()
+        yield from self._place_in_budget(call)
+        self.requests_sent += 1
+        self.count("requests")
+        left = deadline.left()
+        return self._noted((yield replace(step, total_timeout=left) if left < self._longest(step) else step))
+
+    def _secrets_on(self, request: Request) -> Generator[str, None, None]:
+        """Yield the secrets that a request carries, known or not."""
+        yield from self.auth.secrets()
+        for name, value in request.headers.items():
+            if _CARRIES_SECRET.search(name):
+                yield value.rpartition(" ")[2]  # without the scheme
+
+    @staticmethod
+    def _parse_early(response: Response) -> None:
+        """Parse a large body; what is wrong with it is said again when the result is made."""
+        try:
+            response.json()
+        except WireError:
+            return
 
     def _noted(self, response: Response) -> Response:
         """Note who has answered, and what time it is there."""
         if (date := http_date(response.headers.get("date"))) is not None:
             self.clock_ahead = date - self.now()
-        return replace(response, by_vendor=response.status >= 400 and self.is_own_error(response))
+        if response.status < 400 or not self.is_own_error(response):
+            return response
+        return replace(response, by_vendor=True)
 
-    def _turn(self) -> Generator[Pause, Any, None]:
+    def _place_in_budget(self, call: Call[Any]) -> Generator[Pause, Any, None]:
         """Wait for a place in the budget; for a new one, if a 429 has stopped everything meanwhile."""
         while True:
             pauses = self.budget.pauses
             wait = self.budget.reserve(self.monotonic(), urgent=urgent.get())
+            if wait and wait >= deadline.left():
+                self.budget.give_back(urgent=urgent.get())
+                raise out_of_time(
+                    f"send {call.describe()}: its turn in the requests_per_minute of the connection, or the end of the "
+                    f"pause that the vendor has asked for, comes in {wait:.1f} s"
+                )
             if wait:
                 yield Pause(wait)
             if not wait or pauses == self.budget.pauses:
@@ -141,7 +242,13 @@ class Channel:
     def _check_headers(self, call: Call[Any], request: Request) -> None:
         """Refuse what HTTP cannot carry; the two libraries would fail in ways of their own, and show the value."""
         for name, value in request.headers.items():
-            if not _SENDABLE.fullmatch(value):
+            if not HEADER_NAME.fullmatch(name):
+                raise BadRequestError(
+                    f"{call.describe()}: {printable(name, 100)!r} is not the name of a header; check secret_headers of "
+                    "the connection",
+                    sent=False,
+                )
+            if not HEADER_VALUE.fullmatch(value):
                 raise BadRequestError(
                     f"{call.describe()}: the value for the header {name!r} holds a line break or characters outside "
                     "Latin-1; check the credential and the further headers of the connection",
@@ -157,7 +264,7 @@ class Channel:
         except WireError as error:
             error.by_vendor = isinstance(error, StatusError)  # a parser that reads a refusal has read the vendor's word
             error.args = (
-                f"{call.describe()}: {self.redact(str(error))}; status {response.status}, "
+                f"{call.describe()}: {self.redact(str(error), 2 * LONGEST_WORDS)}; status {response.status}, "
                 f"the body begins: {self.redact.excerpt(response.body) or '(nothing)'}",
             )
             raise
@@ -167,46 +274,9 @@ class Channel:
         """Parse an answer; one that a parser stumbles over is malformed, whatever the parser did not think of."""
         try:
             return call.parse(response)
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             if type(error).__module__ != "builtins":
                 raise  # a parser's own verdict
             raise MalformedAnswerError(
                 f"an answer that cannot be understood ({type(error).__name__}: {error})", status=response.status
             ) from None
-
-
-def status_error(
-    what: str, response: Response, redact: Redactor, now: float, passing: Collection[int] = ()
-) -> WireError:
-    """Return the error for an answer with a status that is not a success, with the server's own words.
-
-    :param passing: statuses that this vendor uses for passing faults: a fault of the server, whatever the status.
-    """
-    location = response.headers.get("location")
-    hint = ""
-    if location and 300 <= response.status < 400:
-        hint = f" (redirects are not followed; it points to {redact(location)[:200]}: is the base URL right?)"
-    error_class = ServerFaultError if response.status in passing else status_error_class(response.status)
-    return error_class(
-        f"{what}: HTTP {response.status}: {redact(server_words(response)) or redact.excerpt(response.body)}{hint}",
-        status=response.status,
-        retry_after=retry_after_seconds(response.headers.get("retry-after"), now),
-        by_vendor=response.by_vendor,
-    )
-
-
-def server_words(response: Response) -> str:
-    """Return the error text of a JSON error body in any of the usual shapes, empty if there is none."""
-    try:
-        body = response.json()
-    except WireError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    words: list[str] = []
-    for key in ("error", "message", "detail", "errors"):
-        value = body.get(key)
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and text and text not in words:
-                words.append(text)
-    return "; ".join(words)[:1000]

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-import ssl
+import http.client
+import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
+from airflow_provider_etlapis.wire import deadline
 from airflow_provider_etlapis.wire.auth import Turn
+from airflow_provider_etlapis.wire.body import ACCEPT_ENCODING, Body
+from airflow_provider_etlapis.wire.bounded_http import BoundedAdapter, Exchange, bounded
 from airflow_provider_etlapis.wire.call import Call, Request, Response
-from airflow_provider_etlapis.wire.errors import WireError
-from airflow_provider_etlapis.wire.exchange import Channel, Pause, Step
+from airflow_provider_etlapis.wire.exchange import Channel
+from airflow_provider_etlapis.wire.steps import Learned, Pause, Step, Work, drive
+from airflow_provider_etlapis.wire.words import out_of_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
+
+_PIECE = 64 * 1024
+
+_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
+"""Whatever the libraries raise at what a server sends or an address holds, much of which is not their own."""
+_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 
 
 class SyncClient:
@@ -26,6 +51,7 @@ class SyncClient:
 
     :param channel: what the calls share.
     :param sleep: how to wait; settable for tests.
+    :raises SettingsError: if a certificate or a key cannot be used.
     """
 
     def __init__(self, channel: Channel, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -37,98 +63,125 @@ class SyncClient:
     def send(self, call: Call[T]) -> T:
         """Return the result of a call.
 
-        :raises WireError: when it cannot be had.
+        :raises WireError: when it cannot be had, or not in the time that the caller has left.
         """
-        exchange: Generator[Step, Any, T] = self.channel.exchange(call)
-        has_turn = False
+        turn = _Turn(self._login_turn)
         try:
-            step = next(exchange)
-            while True:
-                answer: Response | None = None
-                if isinstance(step, Pause):
-                    self._sleep(step.seconds)
-                elif step is Turn.TAKE:
-                    has_turn = self._login_turn.acquire()
-                elif step is Turn.GIVE:
-                    self._login_turn.release()
-                    has_turn = False
-                else:
-                    try:
-                        answer = self._transmit(step)
-                    except WireError as error:
-                        step = exchange.throw(error)
-                        continue
-                step = exchange.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            return drive(self.channel.exchange(call), partial(self._perform, turn))
         finally:
-            if has_turn:
-                self._login_turn.release()
+            turn.give()
+
+    def _perform(self, turn: _Turn, step: Step) -> Response | None:
+        if isinstance(step, Request):
+            return self._transmit(step)
+        if isinstance(step, Pause):
+            self._sleep(step.seconds)
+        elif isinstance(step, Work):
+            step.do()
+        elif isinstance(step, Learned):
+            self.channel.learn(step.secrets)
+        elif step is Turn.TAKE:
+            turn.take()
+        else:
+            turn.give()
+        return None
 
     def _transmit(self, request: Request) -> Response:
         settings = self.channel.settings
-        try:
-            answer = self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=(settings.connect_timeout, request.read_timeout or settings.read_timeout),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            sent = not _surely_unsent(error)
-            # The original error holds the request with its headers.
-            timed_out = isinstance(error, requests.Timeout)
-            raise self.channel.no_answer(request, error, sent=sent, timed_out=timed_out) from None
-        return Response(
-            answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+        total = self.channel.total_timeout(request)
+        exchange = Exchange(
+            ends_at=time.monotonic() + total,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=request.read_timeout or settings.read_timeout,
         )
+        try:
+            with bounded(exchange):
+                return self._exchanged(request, exchange)
+        except _FAILURES as error:
+            # The original error holds the request with its headers.
+            raise self.channel.no_answer(
+                request,
+                error,
+                sent=exchange.sent,
+                timed_out=exchange.is_over or isinstance(error, _TIMEOUTS),
+                refused=exchange.refused,
+                over=total if exchange.is_over else None,
+            ) from None
+
+    def _exchanged(self, request: Request, exchange: Exchange) -> Response:
+        session, settings = self._session, self.channel.settings
+        prepared = session.prepare_request(
+            requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+        )
+        answer = session.send(
+            prepared,
+            stream=True,
+            allow_redirects=False,
+            timeout=(exchange.at_most(exchange.connect_timeout), exchange.read_timeout),
+            verify=settings.verify,
+            proxies=session.proxies,
+        )
+        try:
+            headers = _headers(answer.raw.headers)
+            body = Body(answer.status_code, headers, settings.most_bytes)
+            for piece in answer.raw.stream(_PIECE, decode_content=False):
+                for _ in body.feed(piece):
+                    exchange.at_most(math.inf)
+                if body.is_full:
+                    break
+            return Response(answer.status_code, headers, body.whole())
+        finally:
+            answer.close()  # ends the connection, unless the answer was read to its end
 
     def close(self) -> None:
         """Close the session's connections."""
         self._session.close()
 
 
-def _surely_unsent(error: requests.RequestException) -> bool:
-    """Say whether a failure came before the request went out: no connection, no proxy, no trust."""
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
-        return True
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(cause, urllib3.exceptions.SSLError) and cause.args:
-        return isinstance(cause.args[0], ssl.SSLCertVerificationError)
-    return isinstance(cause, urllib3.exceptions.NewConnectionError)
+class _Turn:
+    """The turn to log in, while one call is sent."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._has = False
+
+    def take(self) -> None:
+        left = deadline.left()
+        if not self._lock.acquire(timeout=max(0.0, left) if math.isfinite(left) else -1):
+            raise out_of_time("wait for the login of another call")
+        self._has = True
+
+    def give(self) -> None:
+        if self._has:
+            self._has = False
+            self._lock.release()
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer, as UTF-8 where they are that; http.client takes all for Latin-1."""
+    return {name.lower(): headers[name].encode("latin-1", "replace").decode("utf-8", "replace") for name in headers}
+
+
+class _Session(requests.Session):
+    """A session that never asks where a redirect leads: requests does, even if it is not to follow, and may stumble."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nowhere."""
 
 
 def _session(channel: Channel) -> requests.Session:
     settings = channel.settings
-    session = requests.Session()
+    session = _Session()
     # Proxies and authorities come from the settings, alike for both clients, and ~/.netrc must not replace
     # the credential of the connection.
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
-    session.headers["Accept-Encoding"] = "gzip, deflate"
+    session.headers["Accept-Encoding"] = ACCEPT_ENCODING
     session.verify = settings.verify
-    if proxy := settings.proxy_url():
-        session.proxies = {"http": proxy, "https": proxy}
-    if (context := settings.tls()) is not None:
-        session.mount("https://", _TlsAdapter(context))
+    if channel.proxy:
+        session.proxies = {"http": channel.proxy, "https": channel.proxy}
+    adapter = BoundedAdapter(channel.tls())
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
     return session
-
-
-class _TlsAdapter(HTTPAdapter):
-    """An adapter that uses our TLS context, so that both clients trust the same authorities."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pool with our context."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the proxy's pool with our context."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_etlapis.operators.action import VendorActionOperator
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.runs import model
@@ -44,7 +45,7 @@ def inputs_of(task: type[BaseOperator]) -> set[str]:
     """Return the parameters of a vendor's own task: not those that all tasks have, nor policies, which are words."""
     found: set[str] = set()
     for kind in task.__mro__:
-        if kind in (RemoteRunOperator, RemoteRunSensor, BaseOperator):
+        if kind in (RemoteRunOperator, RemoteRunSensor, VendorActionOperator, BaseOperator):
             break
         if "__init__" in vars(kind):
             # Words that are imported for types only are those of the run model.

@@ -62,7 +62,8 @@ class Result:
         found = self.findings
         return (
             f"scenarios {self.scenarios}, tries {self.tries}, duplicates {found['duplicate']}, "
-            f"orphans {found['orphan']}, wrong end states {found['wrong end']}, leaks {found['leak']}, "
+            f"orphans {found['orphan']}, wrong end states {found['wrong end']}, "
+            f"wrong adoptions {found['wrong adoption']}, leaks {found['leak']}, "
             f"{self.seconds:.0f} s, seed {self.seed}"
         )
 

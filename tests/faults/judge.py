@@ -13,10 +13,10 @@ from typing import Literal
 
 from airflow_provider_etlapis import exceptions
 from airflow_provider_etlapis.sandbox.runs import Run
-from tests.faults.scenario import LATE, OUTAGES
+from tests.faults.scenario import BETWEEN, LATE, OUTAGES
 from tests.faults.world import Try, World
 
-Finding = Literal["duplicate", "orphan", "wrong end", "leak"]
+Finding = Literal["duplicate", "orphan", "wrong end", "wrong adoption", "leak"]
 
 _REFUSALS = {"status 400", "status 401", "status 403", "status 404"}
 
@@ -50,6 +50,7 @@ class _Judge:
         before: Try | None = None
         for now in self.world.tries:
             self._note_what_it_may_know(before, now)
+            self._adopts(now)
             self._starts(now)
             self._cancels(now)
             self._ending(now)
@@ -111,6 +112,27 @@ class _Judge:
         unwritten = ("broken", "unwritable")
         return any(one.act.store in unwritten for one in self.world.tries if one.generation == now.generation)
 
+    # Never another's run
+
+    def _adopts(self, now: Try) -> None:
+        """A run that somebody else has started is ours neither to take nor to cancel."""
+        rivals = {one.rival for one in self.world.tries if one.rival is not None}
+        run = self.world.run_of(now.run_id)
+        if run is not None and run.id in rivals and not self._may_take(run, now):
+            self.wrong("wrong adoption", now, f"took run {run.id}, which somebody else has started")
+        for run_id in rivals & set(now.cancels):
+            rival = self.world.run_of(run_id)
+            if rival is None or not self._may_take(rival, now):
+                self.wrong("wrong adoption", now, f"cancelled run {run_id}, which somebody else has started")
+
+    def _may_take(self, run: Run, now: Try) -> bool:
+        """Whether the run did what was asked, by this very credential, or the user wants the likeliest one."""
+        if self.scenario.on_lost_start == "adopt" and now.generation in self.unsettled:
+            return True
+        proof = self.world.row.hook.start_proof
+        rival = next(one.act.rival for one in self.world.tries if one.rival == run.id)
+        return proof.inputs == "none" and not proof.marker and rival is not None and rival.user == "same"
+
     # Cancelled when asked to, and never else
 
     def _cancels(self, now: Try) -> None:
@@ -118,7 +140,7 @@ class _Judge:
         by_time = isinstance(now.error, exceptions.RemoteRunTimeoutError) and self.scenario.cancel_on_timeout
         before = self._before(now)
         raced = before.raced if before is not None else None
-        for run_id in set(now.cancels):
+        for run_id in set(now.cancels) - {one.rival for one in self.world.tries}:
             if self.scenario.cancel_on_kill and run_id in self._of_before_a_clear(now):
                 continue
             own = self.world.run_of(now.run_id)
@@ -164,6 +186,8 @@ class _Judge:
     def _success(self, now: Try) -> None:
         manifest = now.manifest or {}
         run = self.world.run_of(manifest.get("run_id"))
+        if run is not None and run.seeded:
+            return  # judged as an adoption
         if run is None:
             self.wrong("wrong end", now, f"succeeded with a run that is none of the task's: {manifest.get('run_id')}")
             return
@@ -220,11 +244,16 @@ class _Judge:
         if isinstance(error, exceptions.StartLostError):
             return self._may_be_lost(now) and "Check on the vendor's side" in str(error)
         if isinstance(error, exceptions.AlreadyRunningError):
-            return bool(now.alive_before)
+            unsettled = now.generation in self.unsettled and self.scenario.on_lost_start == "restart"
+            return bool(now.alive_before) or unsettled or any(one.rival for one in self.world.tries)
         if isinstance(error, exceptions.VendorUnavailableError):
             return taken_up
         if isinstance(error, exceptions.PermanentError):
-            return (taken_up and bool(refused)) or kind == "refused"
+            # A first answer of something in between is tried again by the wire, unless the user wants no retries there.
+            is_odd = not self.scenario.wire_retries and bool(
+                {int(what[-3:]) for _, what in now.struck if what[-3:].isdigit()} & {*BETWEEN}
+            )
+            return (taken_up and (bool(refused) or is_odd)) or kind == "refused"
         return kind == "trigger_crash" and type(error).__name__ == "TaskDeferralError"
 
     def _may_be_lost(self, now: Try) -> bool:
@@ -233,7 +262,9 @@ class _Judge:
             return False
         if not self.capabilities.finds_lost_starts:
             return True
-        # Of the task's first start, with nothing else around, every vendor of the suite tells.
+        if not self.world.row.hook.start_proof.can_show or any(one.rival for one in self.world.tries):
+            return True  # what is there may be somebody else's
+        # Of the task's first start, with nothing else around, such a vendor tells.
         strikes = [what for moment, what in now.struck if moment in ("start", "obtain")]
         return (
             len(self.world.starts) - len(now.starts) > 0

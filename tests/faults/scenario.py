@@ -43,7 +43,24 @@ LATE: frozenset[str] = frozenset({"deadline", "execution_deadline", "no_triggere
 OUTAGES: frozenset[str] = frozenset({"give_up", "gone", "refused"})
 
 Moment = Literal["start", "obtain", "look", "cancel", "take_up"]
-Store = Literal["ok", "broken", "unreadable", "unwritable"]
+Store = Literal["ok", "broken", "unreadable", "unwritable", "away"]
+Inputs = Literal["same", "other"]
+User = Literal["same", "another"]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Somebody else's run of the same target, begun at the very moment of the task's start request.
+
+    :param inputs: whether it was started with the same inputs.
+    :param user: whether the task's own credential has started it, as another task of the same team does.
+    """
+
+    inputs: Inputs
+    user: User
+
+    def __str__(self) -> str:
+        return f"a rival with {self.inputs} inputs by the {self.user} user"
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,8 @@ class Act:
 
     :param life: how a run ends that is started in this try.
     :param looks: requests of the wait before it happens, or before a plain run ends.
-    :param store: how the task's state store fares in this try.
+    :param store: how the task's state store fares in this try; ``away``: its first calls fail.
+    :param rival: another run that begins at the moment of the start request.
     :param ends_between: the run comes to its end after this try, before the next one.
     """
 
@@ -84,12 +102,14 @@ class Act:
     struck: tuple[Struck, ...] = ()
     store: Store = "ok"
     ends_between: bool = False
+    rival: Rival | None = None
 
     def __str__(self) -> str:
         struck = "; ".join(map(str, self.struck)) or "nothing struck"
         store = "" if self.store == "ok" else f", store {self.store}"
         between = ", ends between" if self.ends_between else ""
-        return f"{self.kind} after {self.looks} looks at a {self.life} ({struck}{store}{between})"
+        rival = "" if self.rival is None else f", {self.rival}"
+        return f"{self.kind} after {self.looks} looks at a {self.life} ({struck}{store}{between}{rival})"
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,7 @@ class Scenario:
     retries: int = 3
     wire_retries: int = 2
     map_index: int = -1
+    clock_ahead: float = 0.0
     arguments: dict[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -133,6 +154,7 @@ _POLICIES = (
     "retries",
     "wire_retries",
     "map_index",
+    "clock_ahead",
     "arguments",
 )
 
@@ -156,6 +178,7 @@ def draw(seed: str, vendor: str, number: int) -> Scenario:
         retries=dice.choice((0, 1, 3, 3)),
         wire_retries=dice.choice((0, 2)),
         map_index=dice.choice((-1, -1, 3)),
+        clock_ahead=dice.choices((0.0, 120.0, -120.0), (8, 1, 1))[0],
         arguments={
             "log_remote": dice.choice(("on_failure", True, False)),
             "follow_progress": dice.random() < 0.2,
@@ -169,24 +192,31 @@ def _act(dice: random.Random, *, deferrable: bool) -> Act:
     struck: list[Struck] = []
     if kind in OUTAGES:
         struck.append(Struck("look", _outage(dice, kind)))
-    elif dice.random() < 0.35:
-        struck.append(Struck("look", _blip(dice)))
-    if dice.random() < 0.2:
-        struck.append(Struck("start", _start_fault(dice)))
-    elif dice.random() < 0.12:
-        struck.append(Struck("obtain", _request_fault(dice)))
-    if (kind in PERSON or kind in LATE) and dice.random() < 0.25:
-        struck.append(Struck("cancel", _cancel_fault(dice)))
-    if deferrable and dice.random() < 0.1:
-        struck.append(Struck("take_up", _request_fault(dice)))
+    elif dice.random() < 0.4:
+        struck.append(Struck("look", dice.choice((_blip, _odd_answer))(dice)))
+    if dice.random() < 0.25:
+        struck.append(Struck("start", dice.choice((_start_fault, _odd_start))(dice)))
+    elif dice.random() < 0.15:
+        struck.append(Struck("obtain", dice.choice((_request_fault, _odd_answer))(dice)))
+    if (kind in PERSON or kind in LATE) and dice.random() < 0.3:
+        struck.append(Struck("cancel", dice.choice((_cancel_fault, _refused_stop))(dice)))
+    if deferrable and dice.random() < 0.15:
+        struck.append(Struck("take_up", dice.choice((_request_fault, _odd_answer))(dice)))
     return Act(
         kind=kind,
         life=dice.choices(("success", "error", "canceled"), (7, 3, 1))[0],
         looks=dice.choice((0, 1, 1, 2, 4)),
         struck=tuple(struck),
-        store=dice.choices(("ok", "broken", "unreadable", "unwritable"), (37, 1, 1, 1))[0],
+        store=dice.choices(("ok", "broken", "unreadable", "unwritable", "away"), (37, 1, 1, 1, 3))[0],
         ends_between=dice.random() < 0.3,
+        rival=_rival(dice) if dice.random() < 0.15 else None,
     )
+
+
+def _rival(dice: random.Random) -> Rival:
+    inputs: Inputs = dice.choice(("same", "other"))
+    user: User = dice.choice(("same", "another"))
+    return Rival(inputs, user)
 
 
 def _one(dice: random.Random, operation: str, faults: Sequence[dict[str, object]], times: int | None) -> Fault:
@@ -252,4 +282,42 @@ def _request_fault(dice: random.Random) -> Fault:
 def _cancel_fault(dice: random.Random) -> Fault:
     # An empty answer with a good status is a yes to some vendors.
     faults = [fault for fault in _SILENT if fault.get("status") != 200 and fault["kind"] != "empty"]
+    return _one(dice, "cancel", faults, dice.choice((1, None)))
+
+
+BETWEEN = (301, 302, 307, 400, 401, 403, 404, 405, 406, 408, 409, 413, 421, 423, 425, 460, 499, 500, 502, 503, 504)
+"""Statuses that a proxy, a load balancer or a sign-on page makes up."""
+
+
+def _of_a_proxy(dice: random.Random) -> dict[str, object]:
+    """Return an answer that is not the vendor's."""
+    status = dice.choice(BETWEEN)
+    headers = {"Location": "https://sign-on.example.com/"} if 300 <= status < 400 else {}
+    form = dice.choice(("text", "html", "empty"))
+    if form == "text":
+        return {"kind": "status", "status": status, "body": f"default backend - {status}", "headers": headers}
+    return {"kind": form, "status": status, "headers": headers}
+
+
+def _odd_answer(dice: random.Random) -> Fault:
+    """One answer of something in between, at any request."""
+    return Fault("*", times=1, skip=dice.choice((0, 0, 1, 2)), **_of_a_proxy(dice))  # type: ignore[arg-type]
+
+
+def _odd_start(dice: random.Random) -> Fault:
+    """A start that something in between answers, passed on or not, or that takes effect after its client has gone."""
+    if dice.random() < 0.25:
+        return Fault("start", "apply_late", seconds=dice.choice((0.005, 0.015)), times=1)
+    return Fault("start", times=1, applied=dice.random() < 0.6, **_of_a_proxy(dice))  # type: ignore[arg-type]
+
+
+def _refused_stop(dice: random.Random) -> Fault:
+    """A cancel that is not done, whatever its status says."""
+    faults: tuple[dict[str, object], ...] = (
+        {"kind": "status", "status": 200, "body": '{"success": false, "error": "not now"}'},
+        {"kind": "html", "status": 200},
+        {"kind": "status", "status": 403},
+        {"kind": "status", "status": 404, "body": "default backend - 404"},
+        {"kind": "status", "status": 408, "body": ""},
+    )
     return _one(dice, "cancel", faults, dice.choice((1, None)))

@@ -32,7 +32,7 @@ from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
 from airflow_provider_etlapis.wire import policy
 from airflow_provider_etlapis.wire.aio import AsyncClient
 from tests.contract.row import Row
-from tests.faults.scenario import LATE, MOVES, OUTAGES, PERSON, Act, Scenario, Struck
+from tests.faults.scenario import LATE, MOVES, OUTAGES, PERSON, Act, Rival, Scenario, Struck
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, capture_logs, context_of
 from tests.support.releases import through_database, without_handover
 
@@ -91,6 +91,7 @@ class Try:
     starts: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
     struck: set[tuple[str, str]] = field(default_factory=set)
+    rival: str | None = None
     reached_wait: bool = False
     was_over: bool = False
     raced: str | None = None
@@ -104,13 +105,23 @@ class BadStore(FakeStateStore):
         super().__init__()
         self.texts = behind.texts
         self._how = how
+        self._fails = 2
+
+    def _is_away(self) -> bool:
+        """Whether it is one of the first calls of a store that is away for a moment."""
+        self._fails -= 1
+        return self._how == "away" and self._fails >= 0
 
     def get(self, key: str, default: Any = None) -> Any:
+        if self._is_away():
+            raise ConnectionError("no state store for a moment")
         if self._how in ("broken", "unreadable"):
             raise ConnectionError("no state store today")
         return super().get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        if self._is_away():
+            raise ConnectionError("no state store for a moment")
         if self._how in ("broken", "unwritable"):
             raise ConnectionError("no state store today")
         super().set(key, value)
@@ -134,6 +145,7 @@ class World:
         self.scenario = scenario
         self.row = row
         self.sandbox = row.sandbox()
+        self.sandbox.clock._base += scenario.clock_ahead
         self.ti = Instance("run", retries=scenario.retries, map_index=scenario.map_index)
         self.store = FakeStateStore() if scenario.keeps_state else None
         self.tries: list[Try] = []
@@ -151,6 +163,8 @@ class World:
         self._planned = 0
         self._sessions: list[Any] = []
         self._old_trigger: Any = None
+        rivals = {act.rival for act in scenario.acts if act.rival is not None}
+        self._rivals = {rival: rival_of(row, rival) for rival in rivals}
         self._try: Try | None = None
 
     # The scenario
@@ -309,6 +323,10 @@ class World:
     # Moments
 
     def _request_comes(self, record: Any) -> None:
+        if record.operation == "start" and self._now.act.rival is not None and self._now.rival is None:
+            flow, request = self._rivals[self._now.act.rival]
+            run = self.sandbox.seed_run(Life(duration=LIFE), flow=flow, request=request)
+            self._now.rival = run.id
         if self._phase in ("look", "moved") or self._in_triggerer:
             self._looks += 1
             if self._ends_at is not None and self._looks > self._ends_at:
@@ -509,9 +527,10 @@ class World:
 
     async def _loop_ends(self, *ended: asyncio.Task[Any]) -> None:
         """Let the watchers without a wait close what they hold, and see that nothing stays open."""
-        others = asyncio.all_tasks() - {asyncio.current_task()} - {task for task in ended if task.done()}
-        if others:
-            await asyncio.wait(others, timeout=5)
+        for _ in range(3):  # a watcher ends, then its connection closes
+            others = asyncio.all_tasks() - {asyncio.current_task()} - {task for task in ended if task.done()}
+            if others:
+                await asyncio.wait(others, timeout=5)
         if runtime._runtimes.get(asyncio.get_running_loop()):
             self.left_open.append("the runtime of a connection")
         if left := [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()]:
@@ -557,12 +576,9 @@ class World:
             enter(mock.patch.object(guard, "_state_of", lambda ti: ti.state))
             enter(mock.patch.object(guard, "_run_of", lambda ti: ti.xcoms.get("run_id")))
             # Nothing of a scenario takes seconds.
-            for name, seconds in (
-                ("ACTS_AFTER_ANSWER", 0.02),
-                ("ACTS_AFTER_CLOSE", 0.03),
-                ("ACTS_AFTER_TIMEOUT", 0.05),
-            ):
-                enter(mock.patch.object(evidence, name, seconds))
+            for name in ("ACTS_AFTER_ANSWER", "ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
+                enter(mock.patch.object(evidence, name, 0.04))
+            enter(mock.patch.object(runtime, "LINGER", 0.0))
             enter(mock.patch.object(policy.RetryPolicy.__init__, "__defaults__", (4, 0.002, 0.01)))
             patience = waiting.DEFAULT_PATIENCE
             enter(mock.patch.object(waiting.WaitPolicy.__init__, "__defaults__", (None, patience, GRACE)))
@@ -581,7 +597,7 @@ class World:
         hidden = [connection.get("password"), GATEWAY_SECRET]
         hidden += [value for key, value in extra.items() if any(word in key for word in telltale)]
         self.secrets = [value for value in hidden if isinstance(value, str) and len(value) >= 4]
-        return {f"AIRFLOW_CONN_{self.row.hook.default_conn_name.upper()}": json.dumps(connection)}
+        return _environment(self.row, connection)
 
     @contextlib.contextmanager
     def _logged(self) -> Iterator[list[str]]:
@@ -612,6 +628,10 @@ class World:
                 logger.propagate = propagate
 
 
+def _environment(row: Row, connection: dict[str, Any]) -> dict[str, str]:
+    return {f"AIRFLOW_CONN_{row.hook.default_conn_name.upper()}": json.dumps(connection)}
+
+
 async def _event_of(trigger: Any) -> Any:
     return await anext(trigger.run())
 
@@ -628,6 +648,44 @@ def _short_sleep(seconds: float) -> None:
 
 def _kind_of(fault: Any) -> str:
     return f"{fault.kind} {fault.status}" if fault.status else str(fault.kind)
+
+
+_requests: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
+
+
+def _request_of(row: Row, which: int) -> tuple[str, dict[str, Any]]:
+    """Return what a run with these inputs is started with, in the vendor's own words, by starting one."""
+    if (row.vendor, which) in _requests:
+        return _requests[row.vendor, which]
+    sandbox = row.sandbox()
+    with sandbox, mock.patch.dict(os.environ, _environment(row, sandbox.connection())):
+        made = row.operator(task_id="example", wait_for_completion=False, **row.inputs[which])
+        made.execute(context_of(FakeTaskInstance("example")))
+        run = sandbox.ledger.runs[-1]
+        return _requests.setdefault((row.vendor, which), (run.flow, dict(run.request)))
+
+
+def rival_of(row: Row, rival: Rival) -> tuple[str, dict[str, Any]]:
+    """Return what somebody else's run is started with: no text of ours, and another user where the vendor shows one."""
+    flow, request = _request_of(row, 0)
+    if rival.inputs == "other":
+        other_flow, other = _request_of(row, 1)
+        if other_flow == flow:
+            request = other
+    request = {name: _without_marker(value) for name, value in request.items() if not _is_marker(value)}
+    if rival.user == "another" and "user_id" in request:
+        request = {**request, "user_id": 999}
+    return flow, request
+
+
+def _is_marker(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("airflow dag.")
+
+
+def _without_marker(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: item for name, item in value.items() if not _is_marker(item)}
+    return value
 
 
 def _told(error: BaseException | None) -> str:

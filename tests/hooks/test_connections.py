@@ -47,11 +47,55 @@ def test_the_address_is_read_however_it_was_typed(fields: dict[str, Any], url: s
 
 @pytest.mark.parametrize(
     "host",
-    ["", "ftp://etl.example.com", "https://", "https://etl.example.com?x=1", "https://etl.example.com:port", "//"],
+    [
+        "",
+        "ftp://etl.example.com",
+        "https://",
+        "https://etl.example.com?x=1",
+        "https://etl.example.com:port",
+        "https://etl.example.com:99999",
+        "//",
+        "http://a..b",
+        "http://[::1",
+        "http://[bad]",
+        "http://" + "a" * 64 + ".example",
+        "http://etl example.com",
+        "http://etl\x1b[31m.example",
+        "http://\u00e9" + "\u00e9" * 80,
+    ],
 )
 def test_an_address_that_cannot_work_is_said_with_an_example(host: str) -> None:
     with pytest.raises(ConnectionSettingsError, match=r"Connection 'c': the host must be .*https://etl\.example\.com"):
         values(host=host).base_url()
+
+
+@pytest.mark.parametrize(
+    "host", ["https://etl_1.example.com", "https://b\u00fccher.example", "http://[fe80::1]:80", "http://x."]
+)
+def test_unusual_names_of_hosts_are_taken(host: str) -> None:
+    assert values(host=host).base_url() == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://jane:pass-word-7@etl.example.com:port",
+        "https://jane:pass-word-7/x@etl.example.com",
+        "https://jane:pass-word-7?@[::1",
+        "ftp://jane:pass-word-7@etl.example.com",
+        "jane:pass-word-7@etl..example.com",
+        "https://etl.example.com/?key=pass-word-7",
+        "https://etl.example.com/#pass-word-7",
+        "https://pass-word-7@etl.example.com?",
+        "https://a..b/?u=https://x@y&key=pass-word-7",
+        "pass-word-7://etl.example.com",
+    ],
+)
+def test_an_address_that_cannot_work_is_shown_without_what_may_be_secret(host: str) -> None:
+    with pytest.raises(ConnectionSettingsError) as failure:
+        values(host=host, password="pass-word-7").base_url()
+
+    assert "pass-word-7" not in str(failure.value)
 
 
 def test_a_credential_in_the_address_is_refused_and_not_shown() -> None:
@@ -69,7 +113,15 @@ def test_a_credential_in_the_address_is_refused_and_not_shown() -> None:
         ("max_in_flight", -1, "must be at least 1"),
         ("retries", "1.5", "must be a whole number"),
         ("read_timeout", "soon", "must be a number"),
-        ("read_timeout", "nan", "must be at least"),
+        ("read_timeout", "nan", "must be a finite number"),
+        ("read_timeout", "inf", "must be a finite number"),
+        ("read_timeout", "-1", "must be at least 0.1"),
+        ("read_timeout", "1e300", "must be at most 86400"),
+        ("total_timeout", "Infinity", "must be a finite number"),
+        ("connect_timeout", "-inf", "must be a finite number"),
+        ("max_response_mb", 0, "must be at least 0.1"),
+        ("requests_per_minute", "9" * 5000, "must be"),
+        ("max_in_flight", 10**400, "must be at most"),
         ("connect_timeout", 0, "must be at least 0.1"),
         ("verify_tls", "perhaps", "must be true or false"),
         ("secret_headers", "X: y", "must be a JSON object"),
@@ -77,8 +129,23 @@ def test_a_credential_in_the_address_is_refused_and_not_shown() -> None:
     ],
 )
 def test_a_bad_extra_names_its_field_and_what_it_takes(name: str, value: Any, words: str) -> None:
-    with pytest.raises(ConnectionSettingsError, match=f"Connection 'c'.*'{name}'.*{words}"):
+    with pytest.raises(ConnectionSettingsError, match=f"Connection 'c'.*'{name}'.*{words}") as failure:
         values({name: value}, host="https://x")
+
+    assert len(str(failure.value)) < 300
+
+
+@pytest.mark.parametrize("field", ["host", "login", "password"])
+def test_texts_that_cannot_be_sent_name_their_field(field: str) -> None:
+    with pytest.raises(ConnectionSettingsError, match=f"Connection 'c': {field} holds characters") as failure:
+        values(**{"host": "https://x", field: "https://a\ud800b"})
+
+    str(failure.value).encode()
+
+
+def test_an_extra_that_is_no_object_is_said() -> None:
+    with pytest.raises(ConnectionSettingsError, match="Connection 'c': the extra must be a JSON object"):
+        read_connection(CELERY_DIRECTOR, Connection(conn_id="c", host="https://x"), [1])  # type: ignore[arg-type]
 
 
 def test_a_fault_in_the_connection_spends_no_retries() -> None:
@@ -97,6 +164,8 @@ def test_every_setting_of_the_form_reaches_the_wire() -> None:
         "retries": 1,
         "connect_timeout": "2.5",
         "read_timeout": 7,
+        "total_timeout": "33.5",
+        "max_response_mb": 2,
         "verify_tls": False,
         "ca_file": "/ca.pem",
         "client_certificate": "/c.pem",
@@ -111,7 +180,8 @@ def test_every_setting_of_the_form_reaches_the_wire() -> None:
     settings = wire_settings(read, read.base_url())
 
     assert (settings.requests_per_minute, settings.max_in_flight, settings.retry.retries) == (120, 3, 1)
-    assert (settings.connect_timeout, settings.read_timeout) == (2.5, 7.0)
+    assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (2.5, 7.0, 33.5)
+    assert settings.most_bytes == 2_000_000
     assert settings.verify is False
     assert (settings.ca_file, settings.client_certificate, settings.client_key) == ("/ca.pem", "/c.pem", "/k.pem")
     assert settings.proxy == "http://jane%40corp:p%3Aw%2F7@proxy.example:3128"

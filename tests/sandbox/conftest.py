@@ -28,7 +28,7 @@ LAB = (
         },
     ),
     Definition("lab.HOOKED", ["EXTRACT", "LOAD"], hooks={"success": "CHEER", "failure": "ALARM"}),
-    Definition("lab.LOST", ["NOWHERE"], unknown_task=True),
+    Definition("lab.LOST", ["EXTRACT", "NOWHERE"], unknown_task=True),
     Definition("lab.BYTES", ["RAW"], unreadable_result=True),
 )
 

@@ -115,24 +115,6 @@ def test_a_periodic_run_says_so_and_its_relaunch_does_not(director, ask):
     assert ask("POST", f"/api/workflows/{run.id}/relaunch").json()["periodic"] is False
 
 
-def test_postgresql_timestamps_have_microseconds_and_the_sessions_offset(director, clock, start):
-    director.database = "postgresql"
-    clock.advance(0.2457)
-    assert start()["created"] == "2026-11-22T12:00:00.245700+00:00"
-
-    director.utc_offset = 9
-    assert start()["created"] == "2026-11-22T21:00:00.245700+09:00"
-
-
-def test_postgresql_gives_tasks_in_any_order(director, ask, start):
-    director.database = "postgresql"
-    orders = {
-        tuple(task["key"] for task in ask("GET", f"/api/workflows/{start()['id']}").json()["tasks"]) for _ in range(20)
-    }
-
-    assert len(orders) > 1
-
-
 # -- every answer -------------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,19 @@ def test_a_task_that_no_file_defines_is_a_500_and_leaves_a_pending_run(ask, cloc
     assert ask("POST", "/api/workflows", json={**START, "name": "LOST"}).status_code == 500
 
     clock.advance(1_000_000)
-    assert [row["status"] for row in ask("GET", "/api/workflows").json()] == ["pending"]
+    (row,) = ask("GET", "/api/workflows").json()
+    tasks = ask("GET", f"/api/workflows/{row['id']}").json()["tasks"]
+    assert row["status"] == "pending"
+    assert [task["key"] for task in tasks] == ["EXTRACT"], "the making of its tasks ended at the unknown one"
+
+
+def test_a_start_that_names_no_definition_tells_whether_comments_are_kept(director, ask):
+    body = {"project": "", "name": "", "payload": {}, "comment": "?"}
+    kept = ask("POST", "/api/workflows", json=body)
+    assert (kept.status_code, kept.json()) == (404, {"error": "Workflow . not found"})
+
+    director.comments = False
+    assert ask("POST", "/api/workflows", json=body).status_code == 400
 
 
 def test_a_group_without_chords_is_a_500_and_leaves_a_run_in_error(director, ask):

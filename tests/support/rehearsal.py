@@ -265,9 +265,9 @@ def _first(events: Any) -> Coroutine[Any, Any, Any]:
 
 async def _watchers_ended() -> None:
     """Let the watchers that have no wait any more close what they hold."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others, timeout=5)
+    for _ in range(3):  # a watcher ends, then its connection closes
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=5)
 
 
 @contextlib.contextmanager

@@ -328,7 +328,14 @@ def test_one_404_of_a_proxy_at_the_look_back_starts_no_second_job(sandbox: Dataw
 # A refusal in the vendor's own words
 
 
-@pytest.mark.parametrize("body", ['{"message": "no such run profile"}', '"no such run profile"', "no such run profile"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"message": "Bad Request: no such run profile"}',
+        '"Bad Request: no such run profile"',
+        "Bad Request: no such run profile",
+    ],
+)
 def test_a_400_in_the_vendors_own_words_is_a_refusal_that_shows_them(sandbox: DataworqSandbox, task: Task, body: str):
     sandbox.inject(Fault("start", "status", status=400, body=body))
 

@@ -9,13 +9,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.exceptions import (
+    InvalidInputError,
+    NotFoundError,
+    UnrecognizedAnswerError,
+    VendorUnavailableError,
+)
 from airflow_provider_etlapis.hooks.endpoints import BoundListing
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
+from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
 from airflow_provider_etlapis.sandbox.meiro_work import Workspace
 from airflow_provider_etlapis.wire.call import Page, Response
+from airflow_provider_etlapis.wire.errors import MalformedAnswerError
 from tests.vendors.meiro_operations import OPERATIONS, Operation
 from tests.vendors.meiro_stage import (  # noqa: F401 fixtures
     Carry,
@@ -111,17 +118,15 @@ def test_a_list_is_read_page_by_page_by_the_limit_that_the_server_echoes(
     assert {(page["limit"], page["order_by"], page["order_dir"]) for page in pages} == {("100", "id", "ASC")}
 
 
-def test_a_server_that_ignores_the_offset_does_not_make_the_list_endless(hook: MeiroHook) -> None:
-    body = json.dumps({"workspaces": [{"id": 1, "name": "x"}], "selection_settings": {"limit": 1}}).encode()
-    first = hook.list_workspaces.first(page_size=1)
-    second = first.parse(Response(200, {}, body)).following
-    assert second is not None
-
-    with pytest.raises(Exception, match="the same page again"):
-        second.parse(Response(200, {}, body))
-
-
-@pytest.mark.parametrize("wrong", ["trash", "last_jobs", "", "1/2", "-1", 1.5, True, None, "\u0661"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("trash", "last_jobs", "", "1/2", "-1", 1.5, True, None, "\u0661", [], b"1", "\ud800", "1\0"),
+        pytest.param("9" * 5000, id="text of 5,000 digits"),
+        pytest.param(10**5000, id="5,001 digits"),
+        pytest.param("x" * 5000, id="long text"),
+    ],
+)
 def test_an_id_that_is_no_whole_number_is_refused_before_anything_is_sent(
     meiro: MeiroSandbox,
     hook: MeiroHook,
@@ -145,8 +150,31 @@ def test_an_id_that_is_no_whole_number_is_refused_before_anything_is_sent(
         lambda hook: hook.update_workspaces([{"name": "x"}]),
         lambda hook: hook.update_workspaces([{"id": 1, "color": "red"}]),
         lambda hook: hook.list_last_jobs("100"),
+        lambda hook: hook.list_last_jobs(100),
+        lambda hook: hook.list_last_jobs(["trash"]),
         lambda hook: list(hook.list_jobs(page_size=0)),
+        lambda hook: list(hook.list_jobs(page_size="many")),
         lambda hook: list(hook.list_jobs(order_dir="up")),
+        lambda hook: list(hook.list_jobs(order_dir=["ASC"])),
+        lambda hook: list(hook.list_jobs(order_by="\ud800")),
+        lambda hook: list(hook.list_workspaces(tag_ids=[])),
+        lambda hook: list(hook.list_dawgs(tag_ids=[])),
+        lambda hook: list(hook.list_workspaces(tag_ids=7)),
+        lambda hook: list(hook.list_workspaces(name_filter="a\0b")),
+        lambda hook: hook.find_workspace("half \ud83d"),
+        lambda hook: hook.find_workspace(7),
+        lambda hook: hook.create_workspace("a\0b"),
+        lambda hook: hook.create_workspace("x", settings={"a": float("nan")}),
+        lambda hook: hook.create_workspace("x", settings={"a": "\udc00"}),
+        lambda hook: hook.create_workspace("x", settings={"a": "\0"}),
+        lambda hook: hook.create_workspace("x", settings={"a": {1, 2}}),
+        lambda hook: hook.create_workspace("x", settings=["a"]),
+        lambda hook: hook.create_workspace("x", description=7),
+        lambda hook: hook.update_workspaces([7]),
+        lambda hook: hook.update_workspaces([{"id": 1, "name": "\udc00"}]),
+        lambda hook: hook.runs_of({"workspace_id": 10**5000}, 0.0),
+        lambda hook: hook.runs_of({"workspace_id": "1", "color": "red"}, 0.0),
+        lambda hook: hook.recent_runs(5, {"workspace_id": "9" * 5000}),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_sent(
@@ -154,10 +182,105 @@ def test_wrong_input_is_refused_before_anything_is_sent(
     hook: MeiroHook,
     ask: Callable[[MeiroHook], Any],
 ) -> None:
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as refused:
         ask(hook)
 
+    assert len(str(refused.value)) < 400
     assert meiro.ledger.requests == []
+
+
+def test_a_backslash_in_a_text_is_no_nul(meiro: MeiroSandbox, hook: MeiroHook) -> None:
+    made = hook.create_workspace("C:\\u0000", settings={"path": "C:\\u0000"})
+
+    assert made["settings"] == {"path": "C:\\u0000"}
+
+
+def test_the_last_jobs_of_no_workspaces_are_none_and_nothing_is_asked(
+    meiro: MeiroSandbox, hook: MeiroHook, carry: Carry
+) -> None:
+    meiro.seed_run(flow="100")
+
+    assert carry(hook.list_last_jobs, []) == []
+    assert meiro.ledger.requests == []
+
+
+# -- what is repeated ---------------------------------------------------------------------------------------------
+
+REPEATED = {"update_workspaces", "modify_workspace", "change_workspace_owner", "log_in"}
+
+
+@pytest.mark.parametrize("operation", [op for op in BY_METHOD if op.values[0].verb in {"POST", "PATCH"}])
+def test_what_makes_something_is_never_repeated_and_what_sets_values_is(
+    stocked: MeiroSandbox, connect: Callable[..., MeiroHook], operation: Operation
+) -> None:
+    hook = connect()
+    hook.get_conn()  # the login calls need the connection
+
+    call = next(getattr(hook, operation.method).plan(*operation.args, **operation.kwargs))
+
+    assert call.is_repeatable == (operation.method in REPEATED)
+    assert call.starts_run == (operation.method == "run_workspace")
+
+
+def test_erasing_data_is_never_repeated(stocked: MeiroSandbox, connect: Callable[..., MeiroHook]) -> None:
+    stocked.inject(Fault("delete_data", "drop_after", times=None))
+
+    with pytest.raises(VendorUnavailableError):
+        connect({"retries": 3}).delete_workspace_data(100)
+
+    assert stocked.ledger.count("delete_data") == 1
+
+
+def test_a_start_is_never_repeated_by_the_wire(stocked: MeiroSandbox, connect: Callable[..., MeiroHook]) -> None:
+    stocked.inject(Fault("start", "status", status=503, times=None))
+
+    with pytest.raises(VendorUnavailableError) as failure:
+        connect({"retries": 3}).run_workspace(100)
+
+    assert failure.value.may_have_acted
+    assert stocked.ledger.count("start") == 1
+
+
+# -- who has answered ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "is_own"),
+    [
+        ('{"message": "Not found"}', True),
+        ('{"message": "Not found", "code": 7}', True),
+        ('{"message": ""}', False),
+        ('{"message": {"text": "Not found"}}', False),
+        ('["message"]', False),
+        ("default backend - 404", False),
+        ("<html>404</html>", False),
+        ("", False),
+    ],
+)
+def test_the_vendors_own_error_says_what_it_is(meiro: MeiroSandbox, hook: MeiroHook, body: str, is_own: bool) -> None:
+    meiro.inject(Fault("get_workspace", "status", status=404, body=body))
+
+    with pytest.raises(NotFoundError if is_own else UnrecognizedAnswerError) as failure:
+        hook.get_workspace(100)
+
+    assert failure.value.by_vendor is is_own
+
+
+# -- lists --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_server_that_shows_a_few_pages_in_turn_does_not_make_a_list_endless(hook: MeiroHook, width: int) -> None:
+    call: Any = hook.list_workspaces.first(page_size=1)
+    pages = [
+        json.dumps({"workspaces": [{"id": number, "name": "x"}], "selection_settings": {"limit": 1}}).encode()
+        for number in range(width)
+    ]
+    for page in pages:
+        call = call.parse(Response(200, {}, page)).following
+
+    with pytest.raises(MalformedAnswerError, match="the same page again"):
+        call.parse(Response(200, {}, pages[0]))
 
 
 @pytest.mark.parametrize("style", ["comma", "repeated", "brackets"])

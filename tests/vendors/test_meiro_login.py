@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import ConnectionSettingsError, CredentialsRejectedError
+from airflow_provider_etlapis.exceptions import ConnectionSettingsError, CredentialsRejectedError, EtlApiError
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
 from airflow_provider_etlapis.hooks.meiro_auth import MeiroAuth
 from airflow_provider_etlapis.sandbox.clock import Clock
@@ -125,31 +125,42 @@ def test_nothing_is_ever_logged_out(meiro: MeiroSandbox, hook: MeiroHook) -> Non
     assert "DELETE" not in {record.method for record in meiro.ledger.requests}
 
 
-def test_a_ready_token_needs_no_login(meiro: MeiroSandbox, connect: Connect, carry: Carry) -> None:
-    hook = connect({"access_token": meiro.issue_token()}, login="", password="")
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_a_proxys_refusal_of_a_login_says_nothing_about_the_password(
+    meiro: MeiroSandbox, connect: Connect, status: int
+) -> None:
+    meiro.inject(Fault("login", "html", status=status))
+    hook = connect()
+
+    with pytest.raises(EtlApiError) as refused:
+        hook.get_workspace(100)
+
+    assert not refused.value.by_vendor
+    assert not isinstance(refused.value, CredentialsRejectedError)
+    assert hook.get_workspace(100)["id"] == 100
+
+
+@pytest.mark.parametrize("status", [400, 401, 422])
+def test_the_vendors_own_refusal_of_a_login_is_one_of_the_password(
+    meiro: MeiroSandbox, connect: Connect, status: int
+) -> None:
+    meiro.inject(Fault("login", status=status, body='{"message": "Invalid credentials have been provided"}'))
+
+    with pytest.raises(CredentialsRejectedError, match="Invalid credentials"):
+        connect().get_workspace(100)
+
+
+@pytest.mark.parametrize("path", ["/users/login", "users/login", "/users/login/", " /users/login/ "])
+def test_the_path_of_the_login_may_have_slashes_at_either_end(
+    meiro: MeiroSandbox, connect: Connect, carry: Carry, path: str
+) -> None:
+    meiro.login_path = "/users/login"
+    hook = connect({"login_path": path})
 
     carry(hook.get_workspace, 100)
+    carry(hook.log_in, meiro.email, meiro.password)
 
-    assert asked(meiro) == ["get_workspace"]
-
-
-def test_a_ready_token_that_has_ended_is_refreshed_while_that_is_possible(
-    meiro: MeiroSandbox, connect: Connect, clock: Clock
-) -> None:
-    hook = connect({"access_token": meiro.issue_token()}, login="", password="")
-    clock.advance(9 * HOUR)
-
-    hook.get_workspace(100)
-
-    assert asked(meiro) == ["get_workspace", "refresh", "get_workspace"]
-
-
-def test_a_ready_token_that_is_too_old_says_so(meiro: MeiroSandbox, connect: Connect, clock: Clock) -> None:
-    hook = connect({"access_token": meiro.issue_token()}, login="", password="")
-    clock.advance(13 * HOUR)
-
-    with pytest.raises(CredentialsRejectedError, match="too old for refresh"):
-        hook.get_workspace(100)
+    assert {record.path for record in meiro.ledger.requests if record.operation == "login"} == {"/users/login"}
 
 
 def test_the_path_of_the_login_is_a_setting(meiro: MeiroSandbox, connect: Connect, carry: Carry) -> None:
@@ -209,6 +220,10 @@ def test_the_test_of_a_connection_tells_a_wrong_password_from_an_instance_that_t
         ({}, {"timezone": "Mars/Olympus"}, "timezone"),
         ({}, {"timezone": "../etc"}, "timezone"),
         ({}, {"login_path": "/"}, "login_path"),
+        ({}, {"login_path": "https://elsewhere/login"}, "login_path"),
+        ({}, {"login_path": "/login?next=/"}, "login_path"),
+        ({}, {"login_path": "/../login"}, "login_path"),
+        ({}, {"login_path": "/log in"}, "login_path"),
         ({}, {"array_parameters": "semicolon"}, "array_parameters"),
         ({"host": ""}, {}, "host"),
     ],

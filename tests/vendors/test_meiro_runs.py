@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_etlapis.exceptions import EtlApiError, InvalidInputError, NotFoundError, RequestRefusedError
-from airflow_provider_etlapis.hooks import meiro as meiro_module
 from airflow_provider_etlapis.hooks.base import CancelReport
 from airflow_provider_etlapis.hooks.endpoints import Program
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Intent, Sighting
 from airflow_provider_etlapis.sandbox.clock import Clock
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
-from airflow_provider_etlapis.sandbox.meiro_work import USER, Workspace
+from airflow_provider_etlapis.sandbox.meiro_work import Workspace
 from airflow_provider_etlapis.sandbox.runs import Run
 from tests.vendors.meiro_stage import (  # noqa: F401 fixtures
     NOON,
@@ -175,26 +173,6 @@ def test_jobs_of_workspaces_in_the_trash_are_found(meiro: MeiroSandbox, hook: Me
     assert set(hook.read_runs(refs)) == {ref.run_id for ref in refs}
 
 
-@pytest.mark.parametrize("refused", ["last_jobs", "workspace_jobs"])
-def test_a_list_that_is_refused_is_not_asked_again(meiro: MeiroSandbox, hook: MeiroHook, refused: str) -> None:
-    refs = many(meiro, 5, 1)
-    meiro.refused_lists = {refused}
-
-    for _ in range(3):
-        assert set(hook.read_runs(refs)) == {ref.run_id for ref in refs}
-
-    assert len([path for path in listed(meiro) if path.endswith(f"/{refused}")]) == (refused == "last_jobs")
-    assert hook.reads_in_bulk
-
-
-def test_a_credential_that_may_not_list_reads_singly(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    refs = many(meiro, 5, 1)
-    meiro.refused_lists = {"last_jobs", "workspace_jobs"}
-
-    assert hook.read_runs(refs) == {}
-    assert not hook.reads_in_bulk
-
-
 # -- whichever has ended since ------------------------------------------------------------------------------------
 
 
@@ -329,68 +307,7 @@ def test_a_name_of_none_or_of_several_workspaces_is_refused(meiro: MeiroSandbox,
         hook.find_workspace("no such thing")
 
 
-# -- lost starts --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meiro_module, "_PAUSE_BETWEEN_LOOKS", 0.01)
-
-
-def search(hook: MeiroHook, watermark: Any) -> tuple[Sighting, list[str]]:
-    found = hook.find_started({"workspace_id": 100}, Intent("m", "f", 0, 0, NOON, watermark))
-    return found.sighting, [run.ref.run_id for run in found.candidates]
-
-
-def by(meiro: MeiroSandbox, user_id: int, life: Life = Life(60.0), age: float = 0.0) -> str:  # noqa: B008 a constant
-    return meiro.seed_run(life, flow="100", age=age, request={"user_id": user_id}).id
-
-
-def test_the_one_newer_job_of_the_caller_is_the_lost_start(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    by(meiro, USER)
-    mark = hook.before_start({"workspace_id": 100})
-    ours = by(meiro, USER)
-    by(meiro, 999)
-
-    assert mark == {"newest_job_id": 5001}
-    assert search(hook, mark) == (Sighting.FOUND, [ours])
-
-
-def test_no_newer_job_means_that_the_start_did_not_arrive(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    by(meiro, USER)
-    mark = hook.before_start({"workspace_id": 100})
-    by(meiro, 999)
-
-    assert search(hook, mark) == (Sighting.ABSENT, [])
-
-
-def test_two_newer_jobs_of_the_caller_cannot_be_told_apart(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    first, second = by(meiro, USER), by(meiro, USER)
-
-    assert search(hook, {"newest_job_id": 0}) == (Sighting.UNSURE, [second, first])
-
-
-def test_a_job_that_failed_meanwhile_does_not_hide_the_one_that_lives(
-    meiro: MeiroSandbox, hook: MeiroHook, clock: Clock
-) -> None:
-    lives = by(meiro, USER)
-    failed = by(meiro, USER, Life(1.0, outcome="error"))
-    clock.advance(5.0)
-
-    assert search(hook, {"newest_job_id": 0}) == (Sighting.FOUND, [lives, failed])
-
-
-def test_without_a_user_id_newer_jobs_are_candidates_only(meiro: MeiroSandbox, connect: Connect) -> None:
-    somebody = by(meiro, 999)
-
-    assert search(connect({"user_id": ""}), {"newest_job_id": 0}) == (Sighting.UNSURE, [somebody])
-
-
-def test_without_a_watermark_the_time_of_the_call_counts(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    by(meiro, USER, age=3600.0)
-    ours = by(meiro, USER, age=60.0)
-
-    assert search(hook, None) == (Sighting.FOUND, [ours])
+# -- starting -----------------------------------------------------------------------------------------------------
 
 
 def test_a_run_knows_since_when_it_is(meiro: MeiroSandbox, hook: MeiroHook) -> None:

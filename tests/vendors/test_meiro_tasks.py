@@ -10,22 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import (
-    InvalidInputError,
-    RemoteRunFailedError,
-    RemoteRunTimeoutError,
-    SensedRunFailedError,
-    StartLostError,
-)
-from airflow_provider_etlapis.operators.meiro import (
-    MeiroCancelWorkspaceJobOperator,
-    MeiroCloneWorkspaceOperator,
-    MeiroRunWorkspaceOperator,
-)
-from airflow_provider_etlapis.sandbox.faults import Fault
+from airflow_provider_etlapis.exceptions import InvalidInputError, RemoteRunFailedError, SensedRunFailedError
+from airflow_provider_etlapis.operators.meiro import MeiroRunWorkspaceOperator
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
-from airflow_provider_etlapis.sensors.meiro import MeiroWorkspaceSensor
+from airflow_provider_etlapis.sandbox.meiro_work import Workspace
+from airflow_provider_etlapis.sensors.meiro import MeiroWorkspaceJobSensor, MeiroWorkspaceSensor
 from tests.support.airflow_context import TaskLog, task_log  # noqa: F401 a fixture
 from tests.support.rehearsal import Rehearsal
 
@@ -60,6 +50,23 @@ def test_a_workspace_is_run_by_its_name(meiro: MeiroSandbox, deferrable: bool) -
     assert meiro.ledger.count("workspaces") == 1
 
 
+def test_an_empty_id_beside_a_name_counts_as_not_given(meiro: MeiroSandbox, deferrable: bool) -> None:
+    manifest = running(workspace_id="", workspace_name="demo ETL", deferrable=deferrable).run()
+
+    assert manifest["ids"]["workspace_id"] == "100"
+
+
+def test_an_empty_name_beside_an_id_counts_as_not_given(meiro: MeiroSandbox) -> None:
+    assert running(workspace_id="100", workspace_name=" ").run()["ids"]["workspace_id"] == "100"
+
+
+def test_a_name_made_of_digits_may_come_as_a_number(meiro: MeiroSandbox) -> None:
+    """Native rendering makes numbers of such names."""
+    meiro.define(Workspace(900, "2026", life=Life(0.1)))
+
+    assert running(workspace_name=2026).run()["ids"]["workspace_id"] == "900"
+
+
 @pytest.mark.parametrize(
     "inputs",
     [
@@ -67,13 +74,22 @@ def test_a_workspace_is_run_by_its_name(meiro: MeiroSandbox, deferrable: bool) -
         {"workspace_id": 1, "workspace_name": "x"},
         {"workspace_id": "trash"},
         {"workspace_name": " "},
-        {"workspace_name": 7},
+        {"workspace_name": 7.5},
+        {"workspace_name": True},
+        {"workspace_id": "", "workspace_name": ""},
+        {"workspace_id": "9" * 5000},
+        {"workspace_id": 10**5000},
+        {"workspace_name": 10**5000},
+        {"workspace_name": "a\0b"},
+        {"workspace_name": "half \ud83d"},
     ],
+    ids=range(12),
 )
 def test_wrong_inputs_are_refused_before_anything_is_sent(meiro: MeiroSandbox, inputs: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match=r"workspace_(id|name)") as refused:
         running(**inputs).run()
 
+    assert len(str(refused.value)) < 300
     assert meiro.ledger.requests == []
 
 
@@ -126,67 +142,21 @@ def test_a_sensor_fails_on_a_bad_end_or_passes_it_over(meiro: MeiroSandbox, defe
     assert manifest["run_id"] == good.id
 
 
+@pytest.mark.parametrize("wrong", ["", "trash", "9" * 5000, 10**5000, "\ud800", "1\0"], ids=range(6))
+def test_a_sensor_refuses_wrong_ids_in_words(meiro: MeiroSandbox, wrong: Any) -> None:
+    with pytest.raises(InvalidInputError, match="workspace_id must be a whole number"):
+        sensing(workspace_id=wrong, since=datetime.now(UTC)).run()
+    with pytest.raises(InvalidInputError, match="job_id must be a whole number"):
+        Rehearsal(lambda: MeiroWorkspaceJobSensor(task_id="sense", workspace_id=100, job_id=wrong)).run()
+
+    assert meiro.ledger.requests == []
+
+
 def test_a_sensor_wants_a_moment(meiro: MeiroSandbox) -> None:
     with pytest.raises(InvalidInputError, match="since must be a moment"):
         sensing(workspace_id=100, since="yesterday-ish").run()
     with pytest.raises(ValueError, match="until must be"):
         MeiroWorkspaceSensor(task_id="x", workspace_id=100, until="whenever")  # type: ignore[arg-type]  # on purpose
-
-
-def cancelling(run_id: str, **arguments: Any) -> Rehearsal:
-    workspace_id, job_id = run_id.split("/")
-    return Rehearsal(
-        lambda: MeiroCancelWorkspaceJobOperator(
-            task_id="cancel", workspace_id=workspace_id, job_id=job_id, poll_interval=0.1, **arguments
-        )
-    )
-
-
-def test_cancelling_waits_until_the_job_has_stopped(meiro: MeiroSandbox) -> None:
-    meiro.cancel_seconds = 0.4
-    job = meiro.seed_run(Life(60.0), flow="100")
-
-    manifest = cancelling(job.id).run()
-
-    assert manifest["vendor_status"] == "canceled"
-    assert meiro.ledger.cancels == [job.id]
-
-
-def test_cancelling_a_job_that_has_ended_returns_how_it_ended(meiro: MeiroSandbox) -> None:
-    job = meiro.seed_run(Life(1.0), flow="100", age=60.0)
-
-    assert cancelling(job.id).run()["vendor_status"] == "finished"
-    assert meiro.ledger.cancels == []
-
-
-def test_cancelling_need_not_wait_or_not_for_ever(meiro: MeiroSandbox) -> None:
-    meiro.cancel_seconds = 60.0
-    job = meiro.seed_run(Life(600.0), flow="100")
-
-    assert cancelling(job.id, wait_for_completion=False).run()["vendor_status"] == "running"
-    with pytest.raises(RemoteRunTimeoutError, match="was asked to stop"):
-        cancelling(job.id, timeout=0.3).run()
-
-
-def cloning(**arguments: Any) -> Rehearsal:
-    return Rehearsal(lambda: MeiroCloneWorkspaceOperator(**{"task_id": "clone", "workspace_id": "100", **arguments}))
-
-
-@pytest.mark.parametrize(("name", "given"), [(None, "clone_demo ETL"), ("orders of today", "orders of today")])
-def test_a_copy_has_the_vendors_name_or_the_wanted_one(meiro: MeiroSandbox, name: str | None, given: str) -> None:
-    copy = cloning(name=name).run()
-
-    assert copy == {"workspace_id": 103, "name": given, "source_workspace_id": 100}
-    assert meiro.workspaces[103].name == given
-
-
-def test_a_copy_whose_answer_is_lost_is_not_made_again(meiro: MeiroSandbox) -> None:
-    meiro.inject(Fault("clone", "drop_after"))
-
-    with pytest.raises(StartLostError, match="Look whether there is a copy"):
-        cloning().run()
-
-    assert meiro.ledger.count("clone") == 1
 
 
 def test_importing_operators_and_sensors_imports_no_http_library() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_etlapis.exceptions import EtlApiError, PermanentError, StartLostError
+from airflow_provider_etlapis.exceptions import EtlApiError, StartLostError
 from airflow_provider_etlapis.operators.webrobot import WebRobotExecuteJobOperator, WebRobotStartTaskOperator
 from airflow_provider_etlapis.runs import evidence
 from airflow_provider_etlapis.sandbox.clock import Clock
@@ -78,18 +78,6 @@ def at_the_first(sandbox: WebRobotSandbox, operation: str, do: Callable[[], Any]
 
 def others(sandbox: WebRobotSandbox) -> list[Run]:
     return [run for run in sandbox.ledger.runs if run.seeded]
-
-
-def last_retry(task: Rehearsal, **moments: Any) -> Any:
-    """Retry as Airflow does while a try fails in a way that another one may mend; three times at most."""
-    for _ in range(2):
-        try:
-            return task.retry().run(**moments)
-        except PermanentError:
-            raise
-        except EtlApiError:
-            continue
-    return task.retry().run(**moments)
 
 
 # -- a job: an execution is never shown to be ours ----------------------------------------------------------------
@@ -353,7 +341,7 @@ def test_one_404_that_is_not_the_vendors_at_a_retrys_look_back_ends_no_task_and_
     task.lose_process()
     sandbox.inject(odd)
 
-    manifest = last_retry(task, when_known=lambda: sandbox.clock.advance(7200))
+    manifest = task.retry().run(when_known=lambda: sandbox.clock.advance(7200))
 
     assert manifest["state"] == "succeeded"
     assert len(sandbox.ledger.starts) == 1

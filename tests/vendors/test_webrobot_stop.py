@@ -262,7 +262,7 @@ def test_a_run_whose_stop_was_refused_at_the_deadline_may_end_well_and_is_taken_
 def test_a_run_that_takes_its_time_to_stop_is_found_in_the_way_until_its_end(
     hook: WebRobotHook, sandbox: WebRobotSandbox, clock: Clock, spec: dict[str, Any], word: str
 ) -> None:
-    """So whoever wants to start the next one can wait for it by the reference that was stopped."""
+    """So a task that starts the next one can wait for it by the reference that was stopped."""
     sandbox.stopping_for, sandbox.stopped_status = 30.0, word
     sandbox.plan(Life(duration=3600))
     run = hook.start_run(spec, "marker")

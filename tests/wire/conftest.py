@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from airflow_provider_etlapis.sandbox.serving import BackgroundServer
 from airflow_provider_etlapis.wire.aio import AsyncClient
 from airflow_provider_etlapis.wire.auth import Auth, NoAuth
 from airflow_provider_etlapis.wire.call import Call, Response, json_object
+from airflow_provider_etlapis.wire.errors import WireError
 from airflow_provider_etlapis.wire.exchange import Channel
 from airflow_provider_etlapis.wire.policy import RetryPolicy
 from airflow_provider_etlapis.wire.settings import WireSettings
@@ -126,3 +128,35 @@ def read(path: str = "thing", parse: Callable[[Response], Any] = json_object, **
 
 def start(**more: Any) -> Call[Any]:
     return Call("POST", "runs", json_object, json={"name": "x"}, **more)
+
+
+def failure_of(client: Client, url: str, error: type[WireError], **settings: Any) -> tuple[Any, float]:
+    """Send one read that must fail, once; return the failure and the seconds it took."""
+    began = time.monotonic()
+    with pytest.raises(error) as failure:
+        client.send(channel_to(url, **{"retry": RetryPolicy(retries=0), **settings}), read())
+    return failure.value, time.monotonic() - began
+
+
+def send_with_real_pauses(colour: str, channel: Channel, call: Call[Any]) -> Any:
+    """Send a call by a client that does sleep."""
+
+    async def send() -> Any:
+        client = AsyncClient(channel)
+        try:
+            return await client.send(call)
+        finally:
+            await client.aclose()
+
+    if colour == "aio":
+        return asyncio.run(send())
+    client = SyncClient(channel)
+    try:
+        return client.send(call)
+    finally:
+        client.close()
+
+
+@pytest.fixture(params=["sync", "aio"])
+def colour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -26,9 +26,9 @@ def test_a_good_answer_comes_back_parsed(client: Client, server: Server) -> None
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        pytest.param(PAGE, "an HTML page where JSON was due", id="html"),
-        pytest.param(Reply(200, b""), "an empty body where JSON was due", id="empty"),
-        pytest.param(Reply(204, b"", None), "an empty body where JSON was due", id="204"),
+        pytest.param(PAGE, "expected JSON, got an HTML page", id="html"),
+        pytest.param(Reply(200, b""), "expected JSON, got an empty response body", id="empty"),
+        pytest.param(Reply(204, b"", None), "expected JSON, got an empty response body", id="204"),
         pytest.param(Reply(200, b'{"answer": 4'), "cut off or damaged", id="cut"),
         pytest.param(Reply(200, b"\xff\xfe\xff"), "cut off or damaged", id="bytes"),
         pytest.param(Reply(200, b"[1, 2]"), "where an object was due", id="array"),

@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +26,7 @@ def test_a_refused_connection_was_surely_not_sent_so_even_a_start_is_tried_again
         client.send(channel_to(f"http://127.0.0.1:{unused_port}"), start())
 
     assert failure.value.sent is False
-    assert len(client.pauses) == 2
+    assert sum(client.pauses) == pytest.approx(30, abs=1)
 
 
 def test_a_name_that_nobody_knows_was_surely_not_sent(client: Client) -> None:
@@ -230,10 +229,3 @@ class _recording_proxy:  # noqa: N801 used like a function
 def test_plain_http_needs_no_tls_context() -> None:
     assert channel_to("http://x").settings.tls() is None
     assert isinstance(channel_to("https://x").settings.tls(), ssl.SSLContext)
-
-
-def test_a_ca_file_that_is_not_there_is_said_plainly(client: Client, tmp_path: Path) -> None:
-    channel = channel_to("https://127.0.0.1:1", ca_file=str(tmp_path / "none.pem"))
-
-    with pytest.raises((errors.WireError, OSError)):
-        client.send(channel, read())

@@ -1,0 +1,78 @@
+"""Tells Airflow about secrets that come to be known, and people about connections that give theirs away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_etlapis.hooks.connection import ConnectionValues
+from airflow_provider_etlapis.wire.settings import WireSettings
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 5.0
+"""Seconds for Airflow's supervisor to take a secret: no request waits for it longer."""
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_warned: set[tuple[str, str]] = set()
+
+
+def mask(secrets: tuple[str, ...]) -> None:
+    """Have Airflow hide secrets in all logs of this process and of its supervisor; from a worker."""
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    for secret in secrets:
+        try:
+            mask_secret(secret)
+        except Exception:
+            log.debug("Airflow did not take a secret to hide", exc_info=True)
+
+
+async def amask(secrets: tuple[str, ...]) -> None:
+    """Have Airflow hide secrets, from an event loop, which a call to the supervisor must not hold up."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await _amask(secrets)
+    except Exception:
+        log.debug("Airflow did not take a secret to hide", exc_info=True)
+
+
+async def _amask(secrets: tuple[str, ...]) -> None:
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:  # before Airflow 3.3.2
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(mask)(secrets)
+        return
+    for secret in secrets:
+        await amask_secret(secret)
+
+
+def warn_once(logger: Any, values: ConnectionValues, settings: WireSettings, *, sends_secret: bool) -> None:
+    """Warn once per connection and process if others on the network can read or take its credential.
+
+    :param logger: where to.
+    :param sends_secret: whether requests carry a credential at all.
+    """
+    parts = urlsplit(settings.base_url)
+    if parts.scheme == "http" and sends_secret and parts.hostname not in _LOCAL and _is_new(values.conn_id, "http"):
+        logger.warning(
+            "Connection %r sends its credential unencrypted: its address begins with http://. Anybody on the network "
+            "can read it; use https:// if the server has it",
+            values.conn_id,
+        )
+    if parts.scheme == "https" and not settings.verify and _is_new(values.conn_id, "verify_tls"):
+        logger.warning(
+            "Connection %r does not verify the server's certificate (verify_tls is off): anybody on the network can "
+            "pose as the server and take the credential. Name the server's authority in ca_file instead",
+            values.conn_id,
+        )
+
+
+def _is_new(conn_id: str, what: str) -> bool:
+    if (conn_id, what) in _warned:
+        return False
+    _warned.add((conn_id, what))
+    return True

@@ -1,0 +1,112 @@
+"""Makes texts and values from outside safe to show and to store: bounded, and nothing in them is invisible."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_TEXT = 2_000
+"""Characters that :func:`printable` keeps, unless it is asked for another number."""
+
+# Control characters, the marks that turn the direction of writing, line separators that terminals and log viewers
+# obey, the byte order mark, and halves of surrogate pairs, which no UTF-8 file or database takes. Not tab and newline.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_LONGEST_KEY = 200
+_MOST_BITS = 1_024
+"""Bits of the largest whole number that is stored as one: as many as those of the largest float."""
+
+
+def printable(text: str, limit: int = LONGEST_TEXT, *, lines: bool = False) -> str:
+    r"""Return a text from outside so that a log, a terminal or a web page shows what it is.
+
+    Control characters, marks of writing direction and lone surrogates become escapes such as ``\x1b``. The text is cut
+    before anything works on it, and ends in ``...`` then.
+
+    :param limit: characters to return at most, the ``...`` not counted.
+    :param lines: keep line breaks; otherwise they become ``\n``, so that the text stays on one line.
+    """
+    shown = text[:limit]
+    shown = shown.replace("\r\n", "\n") if lines else shown.replace("\n", "\\n")
+    shown = _INVISIBLE.sub(_escaped, shown)
+    return shown if len(text) <= limit and len(shown) <= limit else f"{shown[:limit]}..."
+
+
+def clean_json(
+    value: Any,
+    *,
+    most_items: int = 1_000,
+    longest_text: int = 10_000,
+    deepest: int = 20,
+    most_characters: int = 200_000,
+) -> Any:
+    """Return a value as plain JSON that any database takes, of bounded size; what is left out is said in its place.
+
+    Texts pass :func:`printable`, numbers that JSON does not know (NaN, Infinity) become ``None``, keys become text,
+    and what JSON has no type for becomes its text.
+
+    :param most_items: items of a list, and entries of an object, to keep at most.
+    :param longest_text: characters of one text to keep at most.
+    :param deepest: levels of lists and objects to keep at most.
+    :param most_characters: characters to keep at most in all texts and keys together.
+    """
+    return _Cleaner(most_items, longest_text, deepest, most_characters).clean(value, 0)
+
+
+@dataclass
+class _Cleaner:
+    most_items: int
+    longest_text: int
+    deepest: int
+    characters_left: int
+
+    def clean(self, value: Any, level: int) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value) if value.bit_length() <= _MOST_BITS else "... (left out: a number of too many digits)"
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        if isinstance(value, Mapping):
+            return self._object(value, level) if level < self.deepest else self._too_deep()
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._array(value, len(value), level) if level < self.deepest else self._too_deep()
+        return self._text(str(value), self.longest_text)
+
+    def _object(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key, item in value.items():
+            if len(kept) >= self.most_items or self.characters_left <= 0:
+                kept["..."] = f"{len(value) - len(kept):,} more entries left out"
+                break
+            kept[self._text(str(key), _LONGEST_KEY)] = self.clean(item, level + 1)
+        return kept
+
+    def _array(self, value: Iterable[Any], size: int, level: int) -> list[Any]:
+        kept: list[Any] = []
+        for item in value:
+            if len(kept) >= self.most_items or self.characters_left <= 0:
+                kept.append(f"... ({size - len(kept):,} more items left out)")
+                break
+            # A number takes its place too, so that lists of lists of numbers end as well.
+            self.characters_left -= 1
+            kept.append(self.clean(item, level + 1))
+        return kept
+
+    def _text(self, text: str, limit: int) -> str:
+        limit = max(0, min(limit, self.characters_left))
+        shown = printable(text, limit, lines=True)
+        self.characters_left -= len(shown)
+        left_out = len(text) - limit
+        return shown if left_out <= 0 else f"{shown} ({left_out:,} more characters left out)"
+
+    def _too_deep(self) -> str:
+        return f"... (left out: nested more than {self.deepest} levels)"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode("ascii")
