@@ -10,8 +10,9 @@ from airflow_provider_etlapis.connection_forms import ETLWORKS, FORMS
 from airflow_provider_etlapis.forms import ConnectionForm, Field
 from airflow_provider_etlapis.hooks.dataworq import DataworqHook
 from airflow_provider_etlapis.hooks.pages import with_pages
+from airflow_provider_etlapis.runs.evidence import Evidence as Sighting
+from airflow_provider_etlapis.runs.evidence import Search
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
-from airflow_provider_etlapis.runs.resume import Search, Sighting
 from airflow_provider_etlapis.sandbox.pytest_plugin import SandboxFactory
 
 MASKED = ("password", "secret", "token", "api_key")  # by every Airflow from 2.11 on

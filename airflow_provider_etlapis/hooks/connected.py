@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.wire.sync import SyncClient
 
 T = TypeVar("T")
+
+_ODD_ANSWER_RETRIES = 2
 
 _TEST_TIMEOUT = 20.0
 
@@ -176,7 +179,7 @@ class ConnectedHook(BaseHook):
             def perform(step: Call[Any] | Pause) -> Any:
                 return client.send(step) if isinstance(step, Call) else time.sleep(programs.pause_of(step))
 
-            return self._with_pages(drive(programs.interpreted(program, self.channel.redact, self.conn_id), perform))
+            return self._with_pages(drive(self._steps_of(program), perform))
 
     async def arun(self, program: Program[T], *, within: float | None = None) -> T:
         """Carry out a program of calls on the event loop.
@@ -192,8 +195,11 @@ class ConnectedHook(BaseHook):
                     return await client.send(step)
                 return await asyncio.sleep(programs.pause_of(step))
 
-            steps = programs.interpreted(program, self.channel.redact, self.conn_id)
-            return self._with_pages(await adrive(steps, perform))
+            return self._with_pages(await adrive(self._steps_of(program), perform))
+
+    def _steps_of(self, program: Program[T]) -> Generator[Call[Any] | Pause, Any, T]:
+        retries = min(_ODD_ANSWER_RETRIES, self.settings.retry.retries)
+        return programs.interpreted(program, self.channel.redact, self.conn_id, retries)
 
     @staticmethod
     def within(seconds: float | None) -> AbstractContextManager[None]:

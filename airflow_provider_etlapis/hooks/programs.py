@@ -20,11 +20,12 @@ from airflow_provider_etlapis.wire.words import out_of_time
 T = TypeVar("T")
 
 _LONGEST_MESSAGE = 10_000
+_ODD_ANSWER_PAUSE = 0.5
 _STUMBLES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def interpreted(
-    program: Program[T], redact: Callable[[str, int], str], conn_id: str
+    program: Program[T], redact: Callable[[str, int], str], conn_id: str, odd_answer_retries: int
 ) -> Generator[Call[Any] | Pause, Any, T]:
     """Yield the steps of a program, and return its result.
 
@@ -33,6 +34,8 @@ def interpreted(
 
     :param redact: takes the connection's secrets out of a text, and bounds it.
     :param conn_id: of the connection, for messages.
+    :param odd_answer_retries: how often a repeatable call is tried again after an error status that is not in the
+        vendor's own words: something in between may have made it up once, and a wrong address fails soon all the same.
     :raises EtlApiError: when a call fails and the program does not handle it; it shows no secret.
     :raises VendorUnavailableError: if the program stumbles over an answer.
     """
@@ -41,7 +44,7 @@ def interpreted(
             step = next(program)  # what goes wrong before the first answer is no answer's fault
             while True:
                 try:
-                    result = yield step
+                    result = yield from _answered(step, odd_answer_retries)
                 except WireError as error:
                     step = program.throw(task_error(error, conn_id))
                 else:
@@ -58,6 +61,17 @@ def interpreted(
             if error.args and isinstance(error.args[0], str):
                 error.args = (redact(error.args[0], _LONGEST_MESSAGE), *error.args[1:])
             raise
+
+
+def _answered(step: Call[Any] | Pause, retries: int) -> Generator[Call[Any] | Pause, Any, Any]:
+    for attempt in range(retries):
+        try:
+            return (yield step)
+        except WireError as error:
+            if not (isinstance(step, Call) and error.is_odd and (step.is_repeatable or not error.sent)):
+                raise
+        yield Pause(_ODD_ANSWER_PAUSE * 2.0**attempt)
+    return (yield step)
 
 
 def pause_of(step: Pause) -> float:

@@ -5,13 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_etlapis.hooks.celery_director_inputs import (
-    LONGEST_COMMENT,
-    comment_text,
-    definition_part,
-    payload_object,
-    workflow_id_text,
-)
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.inputs import true_or_false
 
@@ -88,11 +81,15 @@ class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        comment = None if self.comment is None else comment_text(str(self.comment)[:LONGEST_COMMENT])
+        from airflow_provider_etlapis.hooks import celery_director_inputs as checked
+
+        comment = None
+        if self.comment is not None:
+            comment = checked.comment_text(str(self.comment)[: checked.LONGEST_COMMENT])
         return self._spec(
-            project=definition_part(self.project, "project"),
-            name=definition_part(self.name, "name"),
-            payload=payload_object(self.payload),
+            project=checked.definition_part(self.project, "project"),
+            name=checked.definition_part(self.name, "name"),
+            payload=checked.payload_object(self.payload),
             comment=comment,
         )
 
@@ -119,4 +116,6 @@ class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
+        from airflow_provider_etlapis.hooks.celery_director_inputs import workflow_id_text
+
         return self._spec(relaunch=workflow_id_text(self.workflow_id))

@@ -24,6 +24,7 @@ from airflow_provider_etlapis.operators.task_state import TaskStateRepository, p
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.runs.waiting import Verdict, utc
+from airflow_provider_etlapis.text import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -190,15 +191,16 @@ def ended_badly(
         return None
     parts = [f"Run {run.ref.run_id} of {run.name or run.ref.vendor} ended as {run.vendor_status}"]
     if run.error:
-        parts[0] += f": {run.error}"
+        parts[0] += f": {printable(run.error, _LONGEST_ERROR, lines=True)}"
     if log_tail:
-        parts.append("Last lines of its log:\n" + "\n".join(log_tail))
+        parts.append("Last lines of its log:\n" + "\n".join(printable(line) for line in log_tail))
     if run.url:
         parts.append(f"See {run.url}")
     cancelled = run.state is RunState.CANCELLED
     return (RemoteRunCancelledError if cancelled else RemoteRunFailedError)("\n".join(parts), run.manifest())
 
 
+_LONGEST_ERROR = 10_000
 _FACTS = ("run_id", "url", "duration", "vendor_status")
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.operators.task_state import TaskStateRepository
     from airflow_provider_etlapis.runs.logs import TaskLog
 
+_FAILED_LOOKS = 4
 _KILLED_TIMEOUT = 4.0
 _KILLED_PAUSES = (0.0, 1.0)
 """Seconds before each search when a task is killed: a request that was cut off may still be on its way."""
@@ -276,22 +277,26 @@ class RunStarter:
         return decision.run
 
     def _search(self, spec: Mapping[str, Any], intent: Intent) -> Search:
-        """Look for the run until it is found, or until the request can no longer take effect.
+        """Look for the run until its marker is seen, or until the request can no longer take effect.
 
-        :raises EtlApiError: if the last look fails; earlier ones may.
+        Without a marker, a single run is shown to be ours only once no other one can come.
+
+        :raises EtlApiError: if looks fail up to the end, four at least: one odd answer ends nothing.
         """
+        failed = 0
         until = intent.acts_until if intent.acts_until is not None else intent.at + evidence.ACTS_AFTER_TIMEOUT
         for pause in itertools.chain((0.0, 1.0, 2.0, 4.0), itertools.repeat(5.0)):
-            time.sleep(min(pause, max(0.1, until - time.time())))
+            time.sleep(pause if failed else min(pause, max(0.1, until - time.time())))
             is_last = time.time() >= until
             try:
                 search = self._hook.find_started(spec, intent)
             except EtlApiError as error:
-                if is_last or not _may_pass(error):
+                failed += 1
+                if (is_last and failed >= _FAILED_LOOKS) or not _may_pass(error):
                     raise
                 self._log.warning("Looking for the run failed, trying again: %s", error)
                 continue
-            if is_last or search.is_final or search.sighting is Evidence.FOUND:
+            if is_last or search.is_final:
                 return search
         raise AssertionError("there is always another pause")
 

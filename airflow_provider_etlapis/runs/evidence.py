@@ -151,7 +151,8 @@ class Search:
 
     :param looked_for: what was looked for and where, in words.
     :param candidates: runs that may be it, likeliest first.
-    :param is_final: whether looking again could not tell more, such as where the vendor cannot be asked at all.
+    :param is_final: whether looking again could not show more: the run's marker was seen, or the vendor cannot be
+        searched at all.
     """
 
     sighting: Evidence
@@ -170,9 +171,14 @@ def weigh(candidates: Iterable[Candidate], looked_for: str, *, is_complete: bool
     """
     every = [candidate for candidate in candidates if candidate.is_ours is not False]
     ours = [candidate.run for candidate in every if candidate.is_ours]
-    marked = [candidate.run for candidate in every if candidate.has_marker]
-    if marked or len(ours) == 1:
-        return Search(Evidence.FOUND, looked_for, tuple(_likeliest_first(marked or ours)))
+    marked = _likeliest_first([candidate.run for candidate in every if candidate.has_marker])
+    if marked:
+        # An earlier try's run that has ended badly carries the same marker: the one that is looked for may still come.
+        return Search(Evidence.FOUND, looked_for, tuple(marked), is_final=not _ended_badly(marked[0]))
+    if len(ours) == 1:
+        return Search(
+            Evidence.FOUND, looked_for, tuple(ours)
+        )  # until a second one shows up, which would make it unsure
     open_ones = [candidate.run for candidate in every if not _ended_badly(candidate.run)]
     if open_ones:
         return Search(Evidence.UNSURE, looked_for, tuple(_likeliest_first(open_ones)))

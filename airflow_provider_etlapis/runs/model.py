@@ -8,6 +8,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from airflow_provider_etlapis.text import clean_json
+
+MOST_STEPS = 1_000
+"""Steps of a run that its manifest holds at most."""
+
 Newest = Literal["ended", "ended_well"]
 
 
@@ -129,9 +134,10 @@ class RemoteRun:
 
         ``{"vendor", "run_id", "ids", "name", "vendor_status", "state", "url", "started", "ended", "duration",
         "steps": [{"name", "state", "vendor_status", "started", "ended"}], "details"}``; times are ISO 8601 in
-        UTC, the duration is in seconds, and what is not known is ``null``.
+        UTC, the duration is in seconds, and what is not known is ``null``. At most 1,000 steps are kept, then with
+        ``"steps_left_out"``, how many were not; texts and details are bounded, and nothing in them is invisible.
         """
-        return {
+        kept = {
             "vendor": self.ref.vendor,
             "run_id": self.ref.run_id,
             "ids": dict(self.ref.ids),
@@ -142,9 +148,13 @@ class RemoteRun:
             "started": iso(self.started),
             "ended": iso(self.ended),
             "duration": self.duration,
-            "steps": [step.to_json() for step in self.steps],
+            "steps": [step.to_json() for step in self.steps[:MOST_STEPS]],
             "details": dict(self.details),
         }
+        if len(self.steps) > MOST_STEPS:
+            kept["steps_left_out"] = len(self.steps) - MOST_STEPS
+        cleaned: dict[str, Any] = clean_json(kept)
+        return cleaned
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest without steps and details: what an event about the run carries."""

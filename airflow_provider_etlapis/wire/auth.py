@@ -161,7 +161,7 @@ class TokenAuth(Auth):
         try:
             yield from self._renew(known, forced=forced)
         except WireError as error:
-            if error.transient:
+            if error.transient or error.is_odd:
                 # Only the login was lost; the request itself had no effect, so even a start may be repeated.
                 error.sent = False
             raise

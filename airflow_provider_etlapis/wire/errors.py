@@ -40,6 +40,11 @@ class WireError(Exception):
         self.by_vendor = by_vendor
         self.timed_out = timed_out
 
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is a status that is not in the vendor's own words: something in between may have made it up."""
+        return False
+
 
 class UnreachableError(WireError):
     """No whole answer came: connection refused or reset, name not found, TLS failure, timeout."""
@@ -77,6 +82,11 @@ class AnswerTooLargeError(WireError):
 
 class StatusError(WireError):
     """The server answered with a status that is not a success."""
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is not in the vendor's own words, and not one that is tried again anyway."""
+        return not self.by_vendor and not self.transient
 
 
 class BadRequestError(StatusError):

@@ -199,10 +199,13 @@ class Stage:
             assert self.sandbox.ledger.starts[0].split("/")[-1] in str(failure.value), "the error names the candidate"
         return None
 
-    def comes_to_one_run(self) -> None:
-        """Wait for a start that takes effect late; then there is one run."""
+    def comes_to_one_run(self, after: float = 0.0) -> None:
+        """Wait for a start that takes effect late; then there is one run.
+
+        :param after: moment of the monotonic clock by which it surely has.
+        """
         end = time.monotonic() + 5
-        while not self.sandbox.ledger.starts and time.monotonic() < end:
+        while time.monotonic() < after or (not self.sandbox.ledger.starts and time.monotonic() < end):
             time.sleep(0.02)
         assert len(self.sandbox.ledger.starts) == 1
 

@@ -19,7 +19,8 @@ from tests.contract.claims import overrides
 class Row:
     """One vendor in the contract suite.
 
-    :param sandbox: makes a sandbox of the vendor, not started, with whatever the operator below starts in it.
+    :param sandbox: makes a sandbox of the vendor, not started, with whatever the operator below starts in it; takes
+        the options that all sandboxes have.
     :param hook: the hook class; its argument is the connection id.
     :param operator: makes an operator that starts a run in that sandbox: ``operator(task_id=..., **common)``,
         where ``common`` may hold any parameter of ``RemoteRunOperator`` and of Airflow's ``BaseOperator``.
@@ -34,7 +35,7 @@ class Row:
     :param variant: tells two rows of one vendor apart.
     """
 
-    sandbox: Callable[[], VendorSandbox]
+    sandbox: Callable[..., VendorSandbox]
     hook: type[RemoteRunHook]
     operator: Callable[..., RemoteRunOperator]
     sensor: Callable[..., RemoteRunSensor]

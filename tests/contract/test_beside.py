@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_etlapis.exceptions import AlreadyRunningError, EtlApiError, RemoteRunTimeoutError, StartLostError
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.runs import Run
-from tests.contract.conftest import LONG, SHORT, Stage
+from airflow_provider_etlapis.sandbox.server import VendorSandbox
+from tests.contract.conftest import ELSEWHERE, LONG, SHORT, Stage
 
 UNANSWERED = [
     pytest.param(Fault("start", "drop_before"), id="never_arrived"),
@@ -19,12 +20,11 @@ UNANSWERED = [
 ]
 
 
-def another(stage: Stage, inputs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return what a run with these inputs is started with, in the vendor's own words; the example has ended."""
-    stage.sandbox.plan(SHORT)
-    stage.task("example", **inputs, wait_for_completion=False).run()
-    stage.end_all()
-    example = stage.sandbox.ledger.runs[-1]
+def another(stage: Stage, elsewhere: VendorSandbox, inputs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return what a run with these inputs is started with, in the vendor's own words, as another server was told."""
+    elsewhere.plan(SHORT)
+    stage.task("example", **inputs, **{stage.conn_id_field: ELSEWHERE}, wait_for_completion=False).run()
+    [example] = elsewhere.ledger.runs
     return example.flow, example.request
 
 
@@ -82,9 +82,10 @@ def test_a_retry_finds_its_own_of_two_runs_that_were_started_at_once(stage: Stag
 
 
 @pytest.mark.parametrize("unanswered", UNANSWERED)
-def test_a_run_with_other_inputs_that_began_at_the_same_moment_is_not_taken(stage: Stage, unanswered: Fault) -> None:
-    flow, request = another(stage, stage.row.inputs[1])
-    before = len(stage.sandbox.ledger.starts)
+def test_a_run_with_other_inputs_that_began_at_the_same_moment_is_not_taken(
+    stage: Stage, elsewhere: VendorSandbox, unanswered: Fault
+) -> None:
+    flow, request = another(stage, elsewhere, stage.row.inputs[1])
     theirs: list[Run] = []
     stage.sandbox.plan(LONG)
     stage.sandbox.inject(
@@ -96,7 +97,29 @@ def test_a_run_with_other_inputs_that_began_at_the_same_moment_is_not_taken(stag
         task.run(when_known=stage.end_all)
 
     assert not stage.is_of({"run_id": task.ti.xcoms.get("run_id", "none")}, theirs[0].id)
-    assert len(stage.sandbox.ledger.starts) <= before + 1
+    assert len(stage.sandbox.ledger.starts) <= 1
+    assert cancelled(stage) == []
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["goes_on", "ended_well"])
+def test_without_memory_a_retry_does_not_take_a_run_that_no_earlier_try_has_started(stage: Stage, ends: bool) -> None:
+    """Airflow before 3.3: the first try came to nothing, and another task has run the same thing since."""
+    stage.sandbox.plan(LONG, LONG)
+    task = stage.task("ours", keeps_state=False)
+    stage.sandbox.inject(Fault("*", "status", status=503, times=None))
+    with contextlib.suppress(EtlApiError):
+        task.run()
+    stage.sandbox.clear_faults()
+    assert stage.sandbox.ledger.starts == []
+    other = stage.task("theirs")
+    other.lose_process()
+    if ends:
+        stage.end_all()
+
+    with contextlib.suppress(AlreadyRunningError, StartLostError):
+        assert task.retry().run(when_known=stage.end_all)["run_id"] != other.ti.xcoms["run_id"]
+
+    assert task.ti.xcoms.get("run_id") != other.ti.xcoms["run_id"]
     assert cancelled(stage) == []
 
 
@@ -129,9 +152,9 @@ def test_a_deadline_leaves_the_run_beside_ours(stage: Stage) -> None:
     assert first.is_live(stage.sandbox.clock.now())
 
 
-def ended_during_a_start_that_never_arrived(stage: Stage, inputs: Mapping[str, Any]) -> None:
+def ended_during_a_start_that_never_arrived(stage: Stage, elsewhere: VendorSandbox, inputs: Mapping[str, Any]) -> None:
     """End a task while its start, which never arrives, is under way, and another run begins at that moment."""
-    flow, request = another(stage, inputs)
+    flow, request = another(stage, elsewhere, inputs)
     armed = stage.sandbox.inject(
         Fault("start", "drop_before"), when_hit=lambda: stage.sandbox.seed_run(LONG, flow=flow, request=request)
     )
@@ -143,16 +166,22 @@ def ended_during_a_start_that_never_arrived(stage: Stage, inputs: Mapping[str, A
     assert len(stage.sandbox.ledger.live_runs()) == 1
 
 
-def test_the_end_of_a_task_cancels_no_run_with_other_inputs_that_began_meanwhile(stage: Stage) -> None:
-    ended_during_a_start_that_never_arrived(stage, stage.row.inputs[1])
+def test_the_end_of_a_task_cancels_no_run_with_other_inputs_that_began_meanwhile(
+    stage: Stage, elsewhere: VendorSandbox
+) -> None:
+    ended_during_a_start_that_never_arrived(stage, elsewhere, stage.row.inputs[1])
 
 
 @pytest.mark.claims("marker")
-def test_the_end_of_a_task_cancels_no_run_with_the_same_inputs_that_began_meanwhile(stage: Stage) -> None:
+def test_the_end_of_a_task_cancels_no_run_with_the_same_inputs_that_began_meanwhile(
+    stage: Stage, elsewhere: VendorSandbox
+) -> None:
     """Without a marker, a run of the same inputs that the same user began after the call counts as the task's own."""
-    ended_during_a_start_that_never_arrived(stage, stage.row.inputs[0])
+    ended_during_a_start_that_never_arrived(stage, elsewhere, stage.row.inputs[0])
 
 
 @pytest.mark.claims_not("shows_whose")
-def test_the_end_of_a_task_cancels_no_run_that_cannot_be_shown_to_be_its_own(stage: Stage) -> None:
-    ended_during_a_start_that_never_arrived(stage, stage.row.inputs[0])
+def test_the_end_of_a_task_cancels_no_run_that_cannot_be_shown_to_be_its_own(
+    stage: Stage, elsewhere: VendorSandbox
+) -> None:
+    ended_during_a_start_that_never_arrived(stage, elsewhere, stage.row.inputs[0])

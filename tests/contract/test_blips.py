@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from airflow_provider_etlapis.exceptions import PollingGaveUpError, RemoteRunGoneError
+from airflow_provider_etlapis.runs import waiting
 from airflow_provider_etlapis.sandbox.faults import Fault
 from airflow_provider_etlapis.sandbox.lives import Life
 from tests.contract.conftest import LONG, SHORT, Stage
@@ -113,16 +115,20 @@ def test_a_wait_of_half_a_day_outlives_the_login(stage: Stage) -> None:
 
 
 def test_a_run_that_the_vendor_forgot_fails_the_task_and_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_etlapis.runs import waiting
-
+    """Another server takes the vendor's place, with the same users and without any run."""
     stage.sandbox.plan(LONG)
     task = stage.task()
     monkeypatch.setattr(waiting.WaitPolicy.__init__, "__defaults__", (None, waiting.DEFAULT_PATIENCE, 0.3))
-    unknown = Fault("*", "status", status=404, times=None, body='{"error": "no such thing"}')
     began = time.monotonic()
+    with ExitStack() as servers:
+        fresh = stage.row.sandbox(port=int(stage.sandbox.base_url.rpartition(":")[2]))
 
-    with pytest.raises(RemoteRunGoneError, match="no such thing"):
-        task.run(when_known=stage.strike(unknown))
+        def forget() -> None:
+            stage.sandbox.stop()
+            servers.enter_context(fresh)
+
+        with pytest.raises(RemoteRunGoneError, match="does not know"):
+            task.run(when_known=forget)
 
     assert time.monotonic() - began < 5
-    assert stage.sandbox.ledger.cancels == []
+    assert stage.sandbox.ledger.cancels == fresh.ledger.cancels == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from airflow_provider_etlapis.runs import evidence
@@ -46,10 +48,13 @@ def test_a_start_that_takes_effect_after_it_was_given_up_is_not_made_twice(
     for name in ("ACTS_AFTER_ANSWER", "ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
         monkeypatch.setattr(evidence, name, 3 * LATER)
     connect(monkeypatch, stage.row, stage.sandbox, read_timeout=GAVE_UP_AFTER)
-    stage.sandbox.plan(SHORT)
+    stage.sandbox.plan(SHORT, SHORT)
     stage.sandbox.inject(late)
+    began = time.monotonic()
 
     stage.settle(stage.task())
+
+    stage.comes_to_one_run(after=began + GAVE_UP_AFTER + 2 * LATER)
 
 
 def test_a_start_that_takes_effect_while_a_retry_looks_for_it_is_not_made_twice(
@@ -57,10 +62,13 @@ def test_a_start_that_takes_effect_while_a_retry_looks_for_it_is_not_made_twice(
 ) -> None:
     """The worker is lost during the start call: the retry comes before the vendor has done what was asked."""
     monkeypatch.setattr(evidence, "ACTS_AFTER_TIMEOUT", 5 * LATER)
-    stage.sandbox.plan(LONG)
+    stage.sandbox.plan(LONG, LONG)
     armed = stage.sandbox.inject(Fault("start", "apply_late", seconds=2 * LATER))
     task = stage.task()
     task.lose_process_when(lambda: armed.hits > 0)
     assert stage.sandbox.ledger.starts == []
+    lost = time.monotonic()
 
     stage.settle(task.retry(), when_known=stage.end_all)
+
+    stage.comes_to_one_run(after=lost + 3 * LATER)

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_etlapis.exceptions import AlreadyRunningError, RemoteRunFailedError, StartLostError
 from airflow_provider_etlapis.sandbox.faults import Fault
+from tests.contract.between import odd
 from tests.contract.conftest import BAD, LONG, SHORT, Stage
 from tests.support.airflow_context import TaskLog
 
@@ -224,9 +225,9 @@ def test_a_worker_that_dies_as_soon_as_it_knows_its_run_has_noted_it(stage: Stag
 
 
 def test_a_refused_start_leaves_nothing_to_settle(stage: Stage) -> None:
-    refused = stage.sandbox.inject(Fault("start", "status", status=400, body='{"error": "not like this"}'))
+    refused = stage.sandbox.inject(odd(400, "own", "start"))
     task = stage.task()
-    with pytest.raises(AirflowFailException, match="not like this"):
+    with pytest.raises(AirflowFailException, match="HTTP 400"):
         task.run()
     refused.remove()
     stage.sandbox.plan(SHORT)

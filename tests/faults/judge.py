@@ -13,7 +13,7 @@ from typing import Literal
 
 from airflow_provider_etlapis import exceptions
 from airflow_provider_etlapis.sandbox.runs import Run
-from tests.faults.scenario import LATE, OUTAGES
+from tests.faults.scenario import BETWEEN, LATE, OUTAGES
 from tests.faults.world import Try, World
 
 Finding = Literal["duplicate", "orphan", "wrong end", "wrong adoption", "leak"]
@@ -244,11 +244,16 @@ class _Judge:
         if isinstance(error, exceptions.StartLostError):
             return self._may_be_lost(now) and "Check on the vendor's side" in str(error)
         if isinstance(error, exceptions.AlreadyRunningError):
-            return bool(now.alive_before) or any(one.rival for one in self.world.tries)
+            unsettled = now.generation in self.unsettled and self.scenario.on_lost_start == "restart"
+            return bool(now.alive_before) or unsettled or any(one.rival for one in self.world.tries)
         if isinstance(error, exceptions.VendorUnavailableError):
             return taken_up
         if isinstance(error, exceptions.PermanentError):
-            return (taken_up and bool(refused)) or kind == "refused"
+            # A first answer of something in between is tried again by the wire, unless the user wants no retries there.
+            is_odd = not self.scenario.wire_retries and bool(
+                {int(what[-3:]) for _, what in now.struck if what[-3:].isdigit()} & {*BETWEEN}
+            )
+            return (taken_up and (bool(refused) or is_odd)) or kind == "refused"
         return kind == "trigger_crash" and type(error).__name__ == "TaskDeferralError"
 
     def _may_be_lost(self, now: Try) -> bool:

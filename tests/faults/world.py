@@ -579,7 +579,7 @@ class World:
             for name in ("ACTS_AFTER_ANSWER", "ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
                 enter(mock.patch.object(evidence, name, 0.04))
             enter(mock.patch.object(runtime, "LINGER", 0.0))
-            enter(mock.patch.object(policy.RetryPolicy.__init__, "__defaults__", (4, 0.002, 0.01)))
+            enter(mock.patch.object(policy.RetryPolicy.__init__, "__defaults__", (4, 0.002, 0.01, 0.05)))
             patience = waiting.DEFAULT_PATIENCE
             enter(mock.patch.object(waiting.WaitPolicy.__init__, "__defaults__", (None, patience, GRACE)))
             enter(mock.patch.dict(os.environ, self._connection()))

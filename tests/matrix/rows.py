@@ -51,8 +51,8 @@ ROWS = (
     Row("3.2.2", "3.11"),
     Row("3.2.2", "3.13"),
     Row("3.3.2", "3.11"),
-    Row("3.3.2", "3.12", whole=True),
-    Row("3.3.2", "3.13", whole=True),
+    Row("3.3.2", "3.12"),
+    Row("3.3.2", "3.13"),
     Row("2.11.0", "3.11", lowest=True, whole=True),
     Row("3.4.0b2", "3.11", informational=True),
 )

@@ -59,6 +59,7 @@ class FakeTaskInstance:
         self.map_index = map_index
         self.try_number = 1
         self.max_tries = retries
+        self.dag_run_began = datetime.now(UTC)
         self.xcoms: dict[str, Any] = {}
         self.on_push: Callable[[str], None] = lambda key: None
 
@@ -84,7 +85,7 @@ def context_of(ti: FakeTaskInstance, store: FakeStateStore | None = None, **more
     """Return the context of a try; without a store it is that of Airflow before 3.3."""
     context: dict[str, Any] = {
         "ti": ti,
-        "dag_run": SimpleNamespace(start_date=datetime.now(UTC)),
+        "dag_run": SimpleNamespace(start_date=ti.dag_run_began),
         **more,
     }
     if store is not None:
