@@ -65,12 +65,15 @@ def interpreted(
 
 def _answered(step: Call[Any] | Pause, retries: int) -> Generator[Call[Any] | Pause, Any, Any]:
     for attempt in range(retries):
+        pause = _ODD_ANSWER_PAUSE * 2.0**attempt
         try:
             return (yield step)
         except WireError as error:
             if not (isinstance(step, Call) and error.is_odd and (step.is_repeatable or not error.sent)):
                 raise
-        yield Pause(_ODD_ANSWER_PAUSE * 2.0**attempt)
+            if pause >= deadline.left():
+                raise  # it says more than that no time is left
+        yield Pause(pause)
     return (yield step)
 
 

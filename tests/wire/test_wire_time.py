@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from airflow_provider_etlapis.sandbox.messages import Reply
 from airflow_provider_etlapis.wire import errors
 from airflow_provider_etlapis.wire.aio import AsyncClient
+from airflow_provider_etlapis.wire.auth import Token, TokenAuth
+from airflow_provider_etlapis.wire.call import Call, Response
+from airflow_provider_etlapis.wire.exchange import Channel
 from airflow_provider_etlapis.wire.policy import RetryPolicy
 from airflow_provider_etlapis.wire.sync import SyncClient
 from tests.wire.conftest import GOOD, Client, Server, channel_to, failure_of, read, send_with_real_pauses, start
@@ -182,6 +186,61 @@ async def test_a_request_that_waits_for_others_to_end_is_given_up_in_time(server
     assert failure.value.sent is False
     first.cancel()
     await client.aclose()
+
+
+class SlowLogin(TokenAuth):
+    """Logs in by a request that takes as long as the server likes."""
+
+    url = ""
+
+    def login(self) -> Any:
+        yield Call("POST", "login", Response.json).request(self.url, {})
+        return Token("token-1", issued=0.0)
+
+    def refresh(self, token: Token) -> Any:
+        raise AssertionError("not refreshable")
+
+    def signed(self, request: Any, token: Token) -> Any:
+        return request.with_headers({"X-Token": token.value})
+
+
+async def test_the_login_of_another_call_is_waited_for_in_time_on_the_event_loop(server: Server) -> None:
+    server.script(GOOD.held(2))
+    client = AsyncClient(_with_slow_login(server.url))
+    first = asyncio.create_task(client.send(read()))
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+
+    with within(0.3), pytest.raises(errors.WireError, match="the login of another call") as failure:
+        await client.send(start(starts_run=True))
+
+    assert time.monotonic() - began < 1
+    assert failure.value.sent is False
+    first.cancel()
+    await client.aclose()
+
+
+def test_the_login_of_another_call_is_waited_for_in_time_in_a_worker(server: Server) -> None:
+    server.script(GOOD.held(1.5))
+    client = SyncClient(_with_slow_login(server.url))
+    first = threading.Thread(target=client.send, args=(read(),))
+    first.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+
+    with within(0.3), pytest.raises(errors.WireError, match="the login of another call") as failure:
+        client.send(start(starts_run=True))
+
+    assert time.monotonic() - began < 1
+    assert failure.value.sent is False
+    first.join()
+    client.close()
+
+
+def _with_slow_login(url: str) -> Channel:
+    auth = SlowLogin()
+    auth.url = url
+    return channel_to(url, auth, retry=NO_RETRY)
 
 
 # Restarts: connections that are refused
