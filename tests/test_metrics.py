@@ -53,7 +53,7 @@ def in_worker(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 async def test_a_deferred_wait_counts_its_polls_requests_and_429s(etlapis_sandbox: Any, in_triggerer: Recorder) -> None:
     director = etlapis_sandbox.celery_director(conn_id="celery_director_default")
     run = director.seed_run(Life(1.5))
-    director.inject(Fault("list", "status", status=429, retry_after=0.1))
+    director.inject(Fault("*", "status", status=429, retry_after=0.1))
     trigger = RemoteRunTrigger(
         hook=f"{CeleryDirectorHook.__module__}.{CeleryDirectorHook.__qualname__}",
         conn_id="celery_director_default",

@@ -80,6 +80,8 @@ class VendorSandbox(ABC):
     keeps_connections: ClassVar[bool] = True
     #: What the real one says in its ``Server`` header.
     server_header: ClassVar[str] = "nginx"
+    #: Whether the ``Date`` of its answers is by its own clock; settable.
+    dates_by_clock: bool = False
     #: What ``seed_run`` starts when no flow is named.
     default_flow: ClassVar[str]
 
@@ -344,8 +346,10 @@ class VendorSandbox(ABC):
                 true_reply = self._handle(exchange) if exchange.fault.reaches_the_vendor else None
                 reply = spoil(exchange.fault, true_reply, lambda status: self.error(status, path=exchange.call.path))
             exchange.record.status = None if reply.delivery == "none" else reply.status
-            date = formatdate(self.clock.now(), usegmt=True)
-            return replace(reply, headers={"Server": self.server_header, "Date": date, **reply.headers})
+            own = {"Server": self.server_header}
+            if self.dates_by_clock:  # else by this machine's, as tests hurry the sandbox's along
+                own["Date"] = formatdate(self.clock.now(), usegmt=True)
+            return replace(reply, headers={**own, **reply.headers})
 
     def _handle(self, exchange: _Exchange) -> Reply:
         call, route = exchange.call, exchange.route

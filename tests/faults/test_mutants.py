@@ -16,7 +16,7 @@ from tests.faults.scenario import draw
 SEED = "mutants"
 VENDORS = ("celery_director", "meiro")
 GUARD = frozenset({"reassign", "reassign_late"})
-INTENT = frozenset({"die_after_start"})
+INTENT = frozenset({"die_before_note"})
 CLEAR = frozenset({"person_clear", "clear_race"})
 
 

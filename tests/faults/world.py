@@ -146,6 +146,7 @@ class World:
         self.row = row
         self.sandbox = row.sandbox()
         self.sandbox.clock._base += scenario.clock_ahead
+        self.sandbox.dates_by_clock = bool(scenario.clock_ahead)
         self.ti = Instance("run", retries=scenario.retries, map_index=scenario.map_index)
         self.store = FakeStateStore() if scenario.keeps_state else None
         self.tries: list[Try] = []
