@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_etlapis.exceptions import InvalidInputError, NotOfferedError
@@ -18,6 +19,7 @@ from tests.contract.row import Row
 from tests.support import rehearsal
 from tests.support.releases import through_database
 
+asset_watchers = pytest.mark.skipif(airflow.__version__.startswith("2."), reason="Airflow 3 brings asset watchers")
 WITHOUT_EVENTS = "tests.support.fake_vendor.FakeHook"
 
 
@@ -49,6 +51,7 @@ async def first_event(trigger: RunFinishedTrigger, sandbox: VendorSandbox, stage
         await events.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
+@asset_watchers
 @pytest.mark.claims("events")
 def test_the_end_of_a_run_is_an_event_that_names_it(row: Row, sandbox: VendorSandbox) -> None:
     sandbox.plan(SHORT)
@@ -58,6 +61,7 @@ def test_the_end_of_a_run_is_an_event_that_names_it(row: Row, sandbox: VendorSan
     assert (event["run_id"], event["state"]) == (returned["run_id"], "succeeded")
 
 
+@asset_watchers
 @pytest.mark.claims("events")
 def test_events_are_those_of_the_connection_that_is_named(
     row: Row, sandbox: VendorSandbox, elsewhere: VendorSandbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import airflow
 import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Connection
@@ -137,6 +138,8 @@ def test_a_bad_extra_names_its_field_and_what_it_takes(name: str, value: Any, wo
 
 @pytest.mark.parametrize("field", ["host", "login", "password"])
 def test_texts_that_cannot_be_sent_name_their_field(field: str) -> None:
+    if field == "password" and airflow.__version__.startswith("2."):
+        pytest.skip("Airflow 2 itself cannot hold such a password")
     with pytest.raises(ConnectionSettingsError, match=f"Connection 'c': {field} holds characters") as failure:
         values(**{"host": "https://x", field: "https://a\ud800b"})
 

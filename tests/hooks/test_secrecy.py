@@ -119,7 +119,8 @@ def test_a_connection_that_gives_its_credential_away_is_warned_about_once(
     caplog.set_level(logging.WARNING)
     text = warnings_of(caplog, capsys, connection(monkeypatch, "given_away", host, **fields))
 
-    assert text.count(words) == 1
+    logged = caplog.text if words in caplog.text else text  # Airflow 2 logs and prints a line
+    assert logged.count(words) == 1
     assert "given_away" in text
     assert "pass-word-7" not in text
 
