@@ -117,7 +117,7 @@ def test_a_credential_in_the_address_is_refused_and_not_shown() -> None:
         ("read_timeout", "nan", "must be a finite number"),
         ("read_timeout", "inf", "must be a finite number"),
         ("read_timeout", "-1", "must be at least 0.1"),
-        ("read_timeout", "1e300", "must be at most 86400"),
+        ("read_timeout", "1e300", "must be at most 86,400"),
         ("total_timeout", "Infinity", "must be a finite number"),
         ("connect_timeout", "-inf", "must be a finite number"),
         ("max_response_mb", 0, "must be at least 0.1"),
