@@ -12,7 +12,7 @@ from airflow_provider_etlapis.hooks import errors, etlworks_search, meiro_starts
 from airflow_provider_etlapis.operators.start import RunStarter
 from airflow_provider_etlapis.operators.task_state import TaskStateRepository
 from airflow_provider_etlapis.runs import evidence, waiting
-from airflow_provider_etlapis.runs.evidence import Candidate, CallEvidence, FailedCall
+from airflow_provider_etlapis.runs.evidence import CallEvidence, Candidate, FailedCall
 from airflow_provider_etlapis.runs.model import Trouble
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.waiting import Wait
