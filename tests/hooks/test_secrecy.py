@@ -20,8 +20,9 @@ from tests.wire.hostile import HostileServer, answer
 
 
 @pytest.fixture(autouse=True)
-def _nothing_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrecy, "_warned", set())
+    monkeypatch.setattr(secrecy, "_told", set())
 
 
 def ask(hook: Any, colour: str, name: str) -> None:
@@ -75,6 +76,14 @@ async def test_a_supervisor_that_does_not_answer_holds_nothing_up(monkeypatch: p
     await secrecy.amask(("some-secret",))
 
     assert time.monotonic() - began < 2
+
+
+async def test_a_triggerer_that_logs_in_for_weeks_does_not_make_airflows_masker_slower_and_slower() -> None:
+    with mock.patch.object(sdk, "mask_secret") as masked:
+        for day in range(1_000):
+            secrecy.mask((f"token-of-login-{day}", f"token-of-login-{day}"))
+
+    assert [call.args[0] for call in masked.call_args_list] == [f"token-of-login-{n}" for n in range(64)]
 
 
 def test_a_masker_that_fails_holds_nothing_up() -> None:

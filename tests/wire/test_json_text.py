@@ -17,7 +17,7 @@ TEXTS = st.sampled_from(["", "},{", "],[", '","', 'a"\\\n\t\u00e9\U0001f600' * 5
     max_size=60
 )
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=9) | st.dictionaries(TEXTS, inner, max_size=7),
     max_leaves=60,
 )
@@ -25,8 +25,8 @@ VALUES = st.recursive(
 
 @pytest.fixture(autouse=True)
 def _tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let texts of a few characters go the way of those of many megabytes."""
-    for name, size in (("SMALL", 0), ("_WINDOWS", (8, 32)), ("_STRING_WINDOW", 30), ("_DECODED_AT_ONCE", 7)):
+    """Let texts of a few characters go the way of those of many megabytes; a number fits into a window there too."""
+    for name, size in (("SMALL", 0), ("_WINDOWS", (8, 64)), ("_STRING_WINDOW", 30), ("_DECODED_AT_ONCE", 7)):
         monkeypatch.setattr(json_text, name, size)
 
 

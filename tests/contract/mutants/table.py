@@ -8,7 +8,6 @@ from functools import partial
 from types import new_class
 from typing import Any, ClassVar
 
-from airflow_provider_etlapis.exceptions import EtlApiError, VendorUnavailableError
 from airflow_provider_etlapis.hooks.base import CancelReport, RemoteRunHook
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
@@ -251,13 +250,11 @@ class InputThatIsNoTemplate(AcmeRunJobOperator):
 
 
 @mutant("test_a_server_that_echoes_secrets_does_not_make_them_seen", "-400")
-class TokenInTheErrorText(AcmeHook):
+class KeyInTheLog(AcmeHook):
     @endpoint
     def start_run(self, spec: Mapping[str, Any], marker: str) -> Program[RemoteRun]:
-        try:
-            return (yield from super().start_run.plan(spec, marker))
-        except EtlApiError as error:
-            raise VendorUnavailableError(f"{error}; the key was {KEY}") from error
+        self.log.info("Starting %s with the key %s", spec["job"], KEY)
+        return (yield from super().start_run.plan(spec, marker))
 
 
 # What proves whose a run is
