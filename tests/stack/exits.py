@@ -105,7 +105,7 @@ class Place:
     def looks(self, remote: str) -> int:
         """Return how many waits for the run have begun: each tells how it finds the run."""
         told = self.log(self.instance()["try_number"])
-        return told.count(f"Run {remote} is ") - told.count(f"Run {remote} is still followed")
+        return told.count(f"Run {remote} is ") - told.count(f"Run {remote} is still waited for")
 
     def wait_for_look(self, remote: str, number: int = 1, timeout: float = 60.0) -> None:
         self.airflow.wait_for(lambda: self.looks(remote) >= number, timeout, f"wait {number} of {self} for {remote}")

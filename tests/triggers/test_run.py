@@ -219,7 +219,7 @@ async def test_what_cannot_be_found_out_cancels_nothing(vendor: FakeVendor, task
     await killed(trigger(), error=ConnectionError("no database"))
 
     assert vendor.cancels == []
-    assert "it goes on" in task_log.text
+    assert "it is left alone" in task_log.text
 
 
 @pytest.mark.parametrize("arguments", [{"owned": False}, {"cancel_on_kill": False}])
