@@ -165,7 +165,10 @@ class TestDeferred(Rows):
         for place in stage.places("deferred", "crashed"):
             assert place.wait_for_state("success", "failed")["state"] == "success"
             remote = place.xcom()["run_id"]
-            assert f"The trigger failed. Run {remote} was left alone; a retry of this task attaches to it again" in place.log()
+            assert (
+                f"The trigger failed. Run {remote} was left alone; a retry of this task attaches to it again"
+                in place.log()
+            )
             assert place.ledger() == Ledger(starts=1, cancels=0)
 
     def test_a_trigger_that_is_given_to_another_triggerer_leaves_the_run_and_goes_on(self, stage: Stage) -> None:
