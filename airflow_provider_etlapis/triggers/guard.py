@@ -31,7 +31,7 @@ async def is_followed_by_another(ti: Any, ref: RunRef) -> bool:
             return False
         followed = await sync_to_async(_run_of)(ti)
     except Exception:  # whatever fails here, it must not end in a cancelled run
-        log.warning("Could not find out whether run %s is still waited for; it is left alone", ref.run_id, exc_info=True)
+        log.warning("Could not find out who waits for run %s now; it is left alone", ref.run_id, exc_info=True)
         return True
     return followed == ref.run_id
 
