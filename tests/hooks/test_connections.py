@@ -148,7 +148,7 @@ def test_texts_that_cannot_be_sent_name_their_field(field: str) -> None:
 
 def test_an_extra_that_is_no_object_is_said() -> None:
     with pytest.raises(ConnectionSettingsError, match="Connection 'c': the extra must be a JSON object"):
-        read_connection(CELERY_DIRECTOR, Connection(conn_id="c", host="https://x"), [1])  # type: ignore[arg-type]
+        read_connection(CELERY_DIRECTOR, Connection(conn_id="c", conn_type="celery_director", host="https://x"), [1])  # type: ignore[arg-type]
 
 
 def test_a_fault_in_the_connection_spends_no_retries() -> None:

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_etlapis.exceptions import ConnectionSettingsError, EtlApiError, VendorUnavailableError
 from airflow_provider_etlapis.hooks import connected
 from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+from tests.support.releases import AIRFLOW
 from tests.wire.hostile import HostileServer, trickle
 
 GOOD = {"conn_type": "celery_director", "host": "https://127.0.0.1:9", "login": "jane", "password": "pass-word-7"}
@@ -69,6 +70,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "missing certificate": ({"extra": {"client_certificate": "/no/such/c.pem"}}, "client_certificate"),
     "key alone": ({"extra": {"client_key_file": "/no/such/c.key"}}, "client_certificate"),
 }
+if AIRFLOW == (3, 0):  # it cannot read such a connection and says that there is none
+    WRONG = {case: wrong for case, wrong in WRONG.items() if not case.startswith("extra that is")}
 
 
 @pytest.mark.parametrize("case", WRONG)
