@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
 """Seconds for Airflow's supervisor to take a secret: no request waits for it longer."""
-MOST_TOLD = 64
-"""Secrets of a process that Airflow's masker is given. It never forgets one and compiles all of them again for each new
+MOST_MASKED = 64
+"""Secrets of a process that are given to Airflow's masker. It never forgets one and compiles all of them again for each new
 one: 9 ms at the 64th, 150 ms at the 300th, in the event loop. Our own texts hide later ones all the same."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _warned: set[tuple[str, str]] = set()
-_told: set[int] = set()
+_masked: set[int] = set()
 """Hashes of the secrets that Airflow was given."""
 
 
@@ -27,7 +27,7 @@ def mask(secrets: tuple[str, ...]) -> None:
     """Have Airflow hide secrets in all logs of this process and of its supervisor; from a worker."""
     from airflow.providers.common.compat.sdk import mask_secret
 
-    for secret in _to_tell(secrets):
+    for secret in _not_masked_yet(secrets):
         try:
             mask_secret(secret)
         except Exception:
@@ -51,15 +51,15 @@ async def _amask(secrets: tuple[str, ...]) -> None:
 
         await sync_to_async(mask)(secrets)
         return
-    for secret in _to_tell(secrets):
+    for secret in _not_masked_yet(secrets):
         await amask_secret(secret)
 
 
-def _to_tell(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the secrets that Airflow has not been given, as long as it is given any."""
-    new = tuple(secret for secret in dict.fromkeys(secrets) if secret and hash(secret) not in _told)
-    chosen = new[: max(0, MOST_TOLD - len(_told))]
-    _told.update(map(hash, chosen))
+def _not_masked_yet(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the secrets that Airflow's masker has not been given, within :data:`MOST_MASKED`."""
+    new = tuple(secret for secret in dict.fromkeys(secrets) if secret and hash(secret) not in _masked)
+    chosen = new[: max(0, MOST_MASKED - len(_masked))]
+    _masked.update(map(hash, chosen))
     return chosen
 
 

@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 from unittest import mock
@@ -44,8 +43,9 @@ from tests.contract.row import Row
 from tests.faults.campaign import VENDORS
 from tests.faults.fuzz_server import HEALTHY, serve
 from tests.support.airflow_context import FakeStateStore, FakeTaskInstance, context_of
+from tests.support.rehearsal import ProcessGoneError
 from tests.support.releases import without_handover
-from tests.wire.hostile import stopwatch
+from tests.wire.hostile import kilobytes, stopwatch
 
 LOOK = 0.1
 """Seconds between two looks at a run."""
@@ -59,10 +59,6 @@ _OPTIONS = {
     "read_timeout": 1,
     "total_timeout": 3,
 }
-
-
-class KilledError(BaseException):
-    """The task is ended by a person here."""
 
 
 @dataclass
@@ -160,10 +156,10 @@ class Fuzz:
                 while time.monotonic() < stretch:
                     lags.append(await self._lag())
             stalls.append(max(late))
-            self.report.megabytes.append(_resident())
+            self.report.megabytes.append(kilobytes("VmRSS") / 1000)
 
     async def _lag(self) -> float:
-        """Return the seconds from a healthy run's end until a trigger tells it."""
+        """Return the seconds from a healthy run's end until its trigger's event."""
         row = VENDORS["celery_director"]
         operator = row.operator(
             task_id="healthy",
@@ -246,12 +242,12 @@ class _EndedAtOnceError(Exception):
 def _execute(operator: Any, ti: FakeTaskInstance, store: FakeStateStore, killed: bool) -> str:
     def on_push(key: str) -> None:
         if killed and key == "remote_run":
-            raise KilledError
+            raise ProcessGoneError
 
     ti.on_push = on_push
     try:
         operator.execute(context_of(ti, store))
-    except KilledError:
+    except ProcessGoneError:
         operator.on_kill()
         return "killed"
     return "well"
@@ -276,10 +272,6 @@ async def _first(trigger: Any) -> dict[str, Any]:
     async with asyncio.timeout(30):
         event = await anext(trigger.run())
     return dict(event.payload)
-
-
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def _not_knowing_is_not_absence(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_odd_answer_ends_nothing(patch: pytest.MonkeyPatch) -> None:
-    """Let a single answer refuse a wait, whoever gave it and whatever was seen before."""
+    """Let a single answer refuse a wait, also one from a proxy and after good answers."""
 
     def at_once(wait: Wait, trouble: Trouble, lasted: float) -> bool:
         return trouble.kind in waiting._REFUSALS

@@ -7,16 +7,16 @@ from statistics import median
 from tests.faults.fuzz import fuzz
 
 LATER = 1.0
-"""Seconds by which the healthy connection may be told later in the median: the machine has other tests to run."""
+"""Seconds by which the healthy runs' events may come later in the median: other tests run on this machine."""
 
 
 def test_whatever_a_server_answers_errors_are_typed_and_a_healthy_connection_is_as_quick_as_before() -> None:
     report = fuzz("the test command", seconds=110, before=10)
 
-    told = "\n".join([*report.wrong[:5], *report.lines()])
-    assert report.wrong == [], told
-    assert sum(report.ends.values()) > 100, told
-    assert {f"{kind} {end}" for kind in ("sync", "deferred") for end in ("well", "killed")} <= set(report.ends), told
-    assert report.spoiled > 500, told
-    assert len(report.lags) > 10, told
-    assert median(report.lags) < median(report.lags_before) + LATER, told
+    figures = "\n".join([*report.wrong[:5], *report.lines()])
+    assert report.wrong == [], figures
+    assert sum(report.ends.values()) > 100, figures
+    assert {f"{kind} {end}" for kind in ("sync", "deferred") for end in ("well", "killed")} <= set(report.ends), figures
+    assert report.spoiled > 500, figures
+    assert len(report.lags) > 10, figures
+    assert median(report.lags) < median(report.lags_before) + LATER, figures

@@ -20,9 +20,9 @@ from tests.wire.hostile import HostileServer, answer
 
 
 @pytest.fixture(autouse=True)
-def _nothing_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_was_warned_about_or_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrecy, "_warned", set())
-    monkeypatch.setattr(secrecy, "_told", set())
+    monkeypatch.setattr(secrecy, "_masked", set())
 
 
 def ask(hook: Any, colour: str, name: str) -> None:

@@ -133,14 +133,15 @@ def memory() -> Iterator[dict[str, int]]:
     """Note by how many bytes this process has grown at the most inside of the block."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from now
-    before, found = _kilobytes("VmRSS"), {"grown": 0}
+    before, found = kilobytes("VmRSS"), {"grown": 0}
     try:
         yield found
     finally:
-        found["grown"] = (_kilobytes("VmHWM") - before) * 1024
+        found["grown"] = (kilobytes("VmHWM") - before) * 1024
 
 
-def _kilobytes(name: str) -> int:
+def kilobytes(name: str) -> int:
+    """Return a figure of this process that Linux counts in kB, such as ``VmRSS``."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0])
 
