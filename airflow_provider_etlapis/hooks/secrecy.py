@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 _PATIENCE = 5.0
 """Seconds for Airflow's supervisor to take a secret: no request waits for it longer."""
 MOST_MASKED = 64
-"""Secrets of a process that are given to Airflow's masker. It never forgets one and compiles all of them again for each new
-one: 9 ms at the 64th, 150 ms at the 300th, in the event loop. Our own texts hide later ones all the same."""
+"""Secrets of a process that are given to Airflow's masker. It never forgets one, and compiles all of them again for
+each new one: 9 ms at the 64th, 150 ms at the 300th, in the event loop. Our own redaction covers later ones too."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _warned: set[tuple[str, str]] = set()
 _masked: set[int] = set()
