@@ -14,13 +14,13 @@ from typing import Any
 
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
-from airflow_provider_etlapis.sandbox.celery_director_work import Definition
+from airflow_provider_etlapis.sandbox.celery_director.work import Definition
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
-from airflow_provider_etlapis.sandbox.meiro_work import Workspace
+from airflow_provider_etlapis.sandbox.meiro.work import Workspace
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
 from airflow_provider_etlapis.sandbox.webrobot import WebRobotSandbox
-from airflow_provider_etlapis.sandbox.webrobot_work import Job, Task
+from airflow_provider_etlapis.sandbox.webrobot.work import Job, Task
 
 LIMIT = 1000
 """Requests a minute that the vendor allows."""

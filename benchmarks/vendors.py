@@ -47,14 +47,14 @@ class Vendor:
 
 
 def _workspace(sandbox: Any, index: int) -> str:
-    from airflow_provider_etlapis.sandbox.meiro_work import Workspace
+    from airflow_provider_etlapis.sandbox.meiro.work import Workspace
 
     workspace = sandbox.define(Workspace(_FIRST_WORKSPACE + index, f"workspace {index}"))
     return str(workspace.id)
 
 
 def _job(sandbox: Any, index: int) -> str:
-    from airflow_provider_etlapis.sandbox.webrobot_work import Job
+    from airflow_provider_etlapis.sandbox.webrobot.work import Job
 
     job = sandbox.define(
         Job(project=str(500 + index % _PROJECTS), id=str(10_000 + index), name=f"job {index}", tasks=())

@@ -81,7 +81,7 @@ class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks import celery_director_inputs as checked
+        from airflow_provider_etlapis.hooks.celery_director import inputs as checked
 
         comment = None
         if self.comment is not None:
@@ -116,6 +116,6 @@ class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks.celery_director_inputs import workflow_id_text
+        from airflow_provider_etlapis.hooks.celery_director.inputs import workflow_id_text
 
         return self._spec(relaunch=workflow_id_text(self.workflow_id))

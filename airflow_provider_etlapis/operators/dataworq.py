@@ -71,7 +71,7 @@ class DataworqExecuteJobOperator(RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks.dataworq_inputs import checked_name, checked_switch, job_parameters
+        from airflow_provider_etlapis.hooks.dataworq.inputs import checked_name, checked_switch, job_parameters
 
         return {
             "flow_id": checked_name(self.flow_id, "flow_id"),

@@ -91,7 +91,7 @@ class EtlworksRunFlowOperator(RemoteRunOperator):
         }
 
     def _run_key(self) -> str | None:
-        from airflow_provider_etlapis.hooks.etlworks_inputs import run_key_name
+        from airflow_provider_etlapis.hooks.etlworks.inputs import run_key_name
 
         if self.run_key_parameter == "":
             raise InvalidInputError("run_key_parameter must be the name of a parameter, and is empty; False sends none")
@@ -103,7 +103,7 @@ def which_flow(flow_id: int | str | None, flow_name: str | None) -> dict[str, st
 
     :raises InvalidInputError: unless exactly one of both is given; an empty text, as templates leave it, is none.
     """
-    from airflow_provider_etlapis.hooks.etlworks_inputs import flow_name_text, number_id, shown
+    from airflow_provider_etlapis.hooks.etlworks.inputs import flow_name_text, number_id, shown
 
     has_id, has_name = (not (value is None or value == "") for value in (flow_id, flow_name))
     if has_id == has_name:
@@ -119,7 +119,7 @@ def flat(parameters: Mapping[str, Any] | None) -> dict[str, str]:
 
     :raises InvalidInputError: naming those that cannot be text without guessing.
     """
-    from airflow_provider_etlapis.hooks.etlworks_inputs import listed, parameter_map, string_map
+    from airflow_provider_etlapis.hooks.etlworks.inputs import listed, parameter_map, string_map
 
     checked = parameter_map(parameters)
     made = {name: _as_text(value) for name, value in checked.items()}

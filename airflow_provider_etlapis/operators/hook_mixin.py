@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_etlapis.exceptions import CredentialsRejectedError, EtlApiError, PermissionDeniedError
+from airflow_provider_etlapis.faces import public_path
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
@@ -35,8 +36,7 @@ class HookMixin:
     @classmethod
     def hook_path(cls) -> str:
         """Return the dotted path of the hook class, for the trigger."""
-        found = cls.hook_class()
-        return f"{found.__module__}.{found.__qualname__}"
+        return public_path(cls.hook_class())
 
     @property
     def hook(self) -> RemoteRunHook:

@@ -77,7 +77,7 @@ class MeiroRunWorkspaceOperator(_UsesMeiro, RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks.meiro_calls import id_number, name_text
+        from airflow_provider_etlapis.hooks.meiro.calls import id_number, name_text
 
         by_id, by_name = _is_given(self.workspace_id), _is_given(self.workspace_name)
         if by_id == by_name:
@@ -203,7 +203,7 @@ class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
 
     def act(self, steps: ActionSteps) -> dict[str, Any]:
         """Copy the workspace, and give the copy its name."""
-        from airflow_provider_etlapis.hooks.meiro_calls import id_number, name_text
+        from airflow_provider_etlapis.hooks.meiro.calls import id_number, name_text
 
         source = id_number(self.workspace_id, "workspace_id")
         name = name_text(self.name, "name") if _is_given(self.name) else None

@@ -77,7 +77,7 @@ class WebRobotExecuteJobOperator(UsesWebRobot, RemoteRunOperator):
 
     def spec(self) -> dict[str, Any]:
         """Return the checked inputs."""
-        from airflow_provider_etlapis.hooks.webrobot_inputs import execute_body
+        from airflow_provider_etlapis.hooks.webrobot.inputs import execute_body
 
         ref = self.hook_class().job_ref(self.project_id, self.job_id)
         arguments, credentials, body = execute_body(self.arguments, self.cloud_credential_ids, self.body)

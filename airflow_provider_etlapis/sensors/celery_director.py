@@ -51,7 +51,7 @@ class CeleryDirectorWorkflowSensor(RemoteRunSensor):
 
     def ref(self) -> RunRef:
         """Return the run to wait for."""
-        from airflow_provider_etlapis.hooks.celery_director_answers import waiting_for_all_tasks
+        from airflow_provider_etlapis.hooks.celery_director.answers import waiting_for_all_tasks
 
         ref = self.hook_class().ref(self.workflow_id)
         return waiting_for_all_tasks(ref) if self.wait_for_all_tasks else ref

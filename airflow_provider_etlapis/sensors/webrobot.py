@@ -129,7 +129,7 @@ class WebRobotJobSensor(_WebRobotSensor):
 
 
 def _since(ref: RunRef, since: datetime | str | None) -> RunRef:
-    from airflow_provider_etlapis.hooks.webrobot_inputs import instant
+    from airflow_provider_etlapis.hooks.webrobot.inputs import instant
 
     moment = instant(since, "since")
     if moment is None:

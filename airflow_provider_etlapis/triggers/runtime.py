@@ -82,8 +82,8 @@ class ConnectionRuntime:
     def watcher(self) -> Watcher:
         """The connection's watcher; it ends with its last wait, and the next wait gets a new one."""
         if self._watcher is None:
-            vendor = self._hook_path.split(".")[-2]  # a hook's module is named as its vendor
-            meter = Meter(self.conn_id, vendor, in_triggerer=True)
+            module = self._hook_path.rpartition(".")[0].removesuffix(".hook")  # a hook's package is named as its vendor
+            meter = Meter(self.conn_id, module.rpartition(".")[2], in_triggerer=True)
             self._watcher = Watcher(
                 partial(PollSource, self), f"connection {self.conn_id!r}", self._forget_watcher, meter=meter
             )

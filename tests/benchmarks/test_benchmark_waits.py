@@ -19,7 +19,7 @@ from airflow_provider_etlapis.hooks import opening
 from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
 from airflow_provider_etlapis.hooks.meiro import MeiroHook
 from airflow_provider_etlapis.sandbox.lives import Life
-from airflow_provider_etlapis.sandbox.meiro_work import Workspace
+from airflow_provider_etlapis.sandbox.meiro.work import Workspace
 from airflow_provider_etlapis.triggers.run import RemoteRunTrigger
 from airflow_provider_etlapis.wire.call import Call, Response
 from airflow_provider_etlapis.wire.exchange import Channel

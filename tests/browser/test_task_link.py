@@ -8,9 +8,9 @@ import pytest
 
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
-from airflow_provider_etlapis.sandbox.celery_director_work import Definition
+from airflow_provider_etlapis.sandbox.celery_director.work import Definition
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
-from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS
+from airflow_provider_etlapis.sandbox.dataworq.work import DEMO_FLOWS
 from airflow_provider_etlapis.sandbox.lives import Life
 from tests.stack.dags import dag, run
 from tests.support.browser import Browser

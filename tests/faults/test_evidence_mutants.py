@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from airflow_provider_etlapis.hooks import errors, etlworks_search, meiro_starts
+from airflow_provider_etlapis.hooks import errors
+from airflow_provider_etlapis.hooks.etlworks import search
+from airflow_provider_etlapis.hooks.meiro import starts
 from airflow_provider_etlapis.operators.start import RunStarter
 from airflow_provider_etlapis.operators.task_state import TaskStateRepository
 from airflow_provider_etlapis.runs import evidence, waiting
@@ -55,7 +57,7 @@ def _clocks_differ(patch: pytest.MonkeyPatch) -> None:
     def by_our_clock(started: float | None, call_at: float, clock_ahead: float | None) -> bool:
         return started is not None and started < call_at
 
-    for module in (meiro_starts, etlworks_search):
+    for module in (starts, search):
         patch.setattr(module, "began_before", by_our_clock)
 
 

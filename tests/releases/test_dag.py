@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
-from airflow_provider_etlapis.sandbox.celery_director_work import Definition
+from airflow_provider_etlapis.sandbox.celery_director.work import Definition
 from airflow_provider_etlapis.sandbox.lives import Life
 
 SOURCE = """

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from airflow_provider_etlapis.demo.director import RealDirector
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro import MeiroSandbox
-from airflow_provider_etlapis.sandbox.meiro_work import Workspace
+from airflow_provider_etlapis.sandbox.meiro.work import Workspace
 from tests.support.relay import Relay
 
 LONG = 600.0

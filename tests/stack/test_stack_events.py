@@ -13,7 +13,7 @@ import time
 
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
-from airflow_provider_etlapis.sandbox.celery_director_work import Definition
+from airflow_provider_etlapis.sandbox.celery_director.work import Definition
 from airflow_provider_etlapis.sandbox.lives import Life
 from tests.support.stack import AddDag
 

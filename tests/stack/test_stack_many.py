@@ -6,7 +6,7 @@ import math
 
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
-from airflow_provider_etlapis.sandbox.celery_director_work import Definition
+from airflow_provider_etlapis.sandbox.celery_director.work import Definition
 from airflow_provider_etlapis.sandbox.lives import Life
 from tests.stack.dags import HEAD
 from tests.support.stack import AddDag

@@ -107,6 +107,62 @@ async def test_where_kills_are_told_the_cancelled_coroutine_itself_does_nothing(
     assert vendor.cancels == []
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow calls on_kill from 3.3 on")
+@pytest.mark.parametrize(("state", "cancels"), [("failed", ["r"]), ("deferred", [])])
+async def test_a_kill_that_airflow_cancels_before_it_has_called_on_kill_still_cancels_the_run(
+    vendor: FakeVendor, state: str, cancels: list[str]
+) -> None:
+    """With hundreds of kills at once, Airflow's own line before ``on_kill`` takes longer than its next cancel."""
+    from airflow.jobs.triggerer_job_runner import TriggerRunner
+
+    async def slowly(*args: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(0.2)
+
+    vendor.looks["r"] = [RunState.RUNNING]
+    hook = f"{FakeHook.__module__}.{FakeHook.__qualname__}"
+    made = RemoteRunTrigger(hook=hook, conn_id=CONN_ID, ref=RunRef(VENDOR, {"id": "r"}).to_json(), poll_interval=0.02)
+    task_instance: Any = FakeTaskInstance()
+    task_instance.id, task_instance.context_carrier = "01a2", None
+    made.task_instance = task_instance
+    runner = TriggerRunner()
+    task = asyncio.ensure_future(runner.run_trigger(1, made))
+    runner.triggers[1] = {"task": task, "is_watcher": False, "name": "kill", "events": 0}
+    with (
+        mock.patch.object(guard, "_state_of", return_value=state),
+        mock.patch.object(guard, "_run_of", return_value="r"),
+        mock.patch.object(TriggerRunner, "log", SimpleNamespace(info=mock.Mock(), ainfo=slowly)),
+    ):
+        await asyncio.sleep(0.1)
+        for _ in range(2):  # as the triggerer does each second while the row is gone
+            runner.to_cancel.append(1)
+            await runner.cancel_triggers()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert vendor.cancels == cancels
+
+
+async def test_a_triggerer_that_stops_cancels_no_run(vendor: FakeVendor) -> None:
+    """It cancels without a message, and cannot be asked for the task's state any more."""
+    hook = f"{FakeHook.__module__}.{FakeHook.__qualname__}"
+    made = RemoteRunTrigger(hook=hook, conn_id=CONN_ID, ref=RunRef(VENDOR, {"id": "r"}).to_json())
+    made.task_instance = FakeTaskInstance()  # type: ignore[assignment]
+    vendor.looks["r"] = [RunState.RUNNING]
+    with (
+        mock.patch.object(trigger_module, "KILLS_ARE_TOLD", True),
+        mock.patch.object(guard, "_state_of", return_value="failed") as asked,
+    ):
+        waiting = asyncio.ensure_future(anext(made.run()))
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await made.cleanup()
+
+    assert (vendor.cancels, asked.call_count) == ([], 0)
+
+
 def test_kills_are_told_from_airflow_3_3_on() -> None:
     assert releases.KILLS_ARE_TOLD is (AIRFLOW >= (3, 3))
 

@@ -8,7 +8,7 @@ from airflow_provider_etlapis.hooks.dataworq import DataworqHook
 from airflow_provider_etlapis.operators.dataworq import DataworqExecuteJobOperator
 from airflow_provider_etlapis.runs.model import RunRef
 from airflow_provider_etlapis.sandbox.dataworq import DataworqSandbox
-from airflow_provider_etlapis.sandbox.dataworq_work import DEMO_FLOWS
+from airflow_provider_etlapis.sandbox.dataworq.work import DEMO_FLOWS
 from airflow_provider_etlapis.sensors.dataworq import DataworqJobSensor
 from tests.contract.row import Row
 

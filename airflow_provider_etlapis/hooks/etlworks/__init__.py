@@ -1,0 +1,13 @@
+"""Etlworks Integrator: its hook, which is loaded when it is first used, since it takes the HTTP libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_etlapis.faces import load_on_use
+
+if TYPE_CHECKING:
+    from airflow_provider_etlapis.hooks.etlworks.hook import EtlworksHook
+
+__all__ = ["EtlworksHook"]
+__getattr__ = load_on_use(__name__, EtlworksHook="hook")
