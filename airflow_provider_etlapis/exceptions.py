@@ -130,6 +130,10 @@ class PollingGaveUpError(RemoteRunError):
     """The vendor could not be asked for longer than the stated budget; a retry follows the run again."""
 
 
+class TaskEndedError(EtlApiError):
+    """Airflow has ended the task on its worker; the task's log says what became of its run."""
+
+
 class StartLostError(PermanentError):
     """A start request got no usable response, and it is unknown whether it started a run; a person has to check."""
 

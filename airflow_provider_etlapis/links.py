@@ -24,4 +24,5 @@ class RemoteRunLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty text where the vendor has no page for a run."""
-        return XCom.get_value(ti_key=ti_key, key=XCOM_RUN_URL) or ""
+        known = getattr(operator, "page_of_run", None)  # on a worker: an XCom that is not there is logged as an error
+        return known if isinstance(known, str) else XCom.get_value(ti_key=ti_key, key=XCOM_RUN_URL) or ""

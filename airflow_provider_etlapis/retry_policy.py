@@ -16,6 +16,7 @@ from airflow_provider_etlapis.exceptions import (
     RateLimitedError,
     RemoteRunCancelledError,
     RemoteRunFailedError,
+    TaskEndedError,
     VendorUnavailableError,
 )
 from airflow_provider_etlapis.operators.deferral import why_no_event
@@ -47,7 +48,8 @@ class VendorRetryPolicy(RetryPolicy):
     a permanent error (credential, input, ...)     the task fails at once; retries are kept
     the vendor asked to wait (``Retry-After``)     retried after the vendor's own delay, never sooner
     the vendor's rate limit, with no delay named   retried after ``rate_limit_delay``
-    the wait was given up, or the trigger crashed  retried after ``follow_delay``: the retry follows the same run
+    the wait was given up, the trigger crashed,
+    or the worker stopped                          retried after ``follow_delay``: the retry follows the same run
     the run failed, or was cancelled               by ``on_failed_run`` and ``on_cancelled_run``: a retry starts anew
     anything else                                  the task's own ``retry_delay`` and its kin
     =============================================  =================================================================
@@ -96,7 +98,7 @@ class VendorRetryPolicy(RetryPolicy):
             return RetryDecision.retry(delay, f"{name}: the vendor asked to wait {exception.retry_after:.0f} s")
         if isinstance(exception, RateLimitedError):
             return RetryDecision.retry(self.rate_limit_delay, f"{name}: the vendor's rate limit is used up")
-        if isinstance(exception, PollingGaveUpError) or why_no_event(exception) == "failure":
+        if isinstance(exception, (PollingGaveUpError, TaskEndedError)) or why_no_event(exception) == "failure":
             return RetryDecision.retry(self.follow_delay, f"{name}: the retry follows the run that goes on")
         if isinstance(exception, RemoteRunFailedError):
             cancelled = isinstance(exception, RemoteRunCancelledError)

@@ -22,10 +22,11 @@ from airflow_provider_etlapis.operators.attempt import (
     StartPolicy,
 )
 from airflow_provider_etlapis.operators.deferral import Deferral, TriggerOutcome, read_event, why_no_event
-from airflow_provider_etlapis.operators.ending import RunEnding, attempt_at_kill, kill
-from airflow_provider_etlapis.operators.follow import follow
+from airflow_provider_etlapis.operators.ending import RunEnding
+from airflow_provider_etlapis.operators.follow import TaskPause, follow
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.operators.inputs import one_of, seconds, true_or_false
+from airflow_provider_etlapis.operators.kill import end_on_worker
 from airflow_provider_etlapis.operators.remote_log import LogCopy
 from airflow_provider_etlapis.operators.start import RunStarter
 from airflow_provider_etlapis.operators.task_state import (
@@ -119,6 +120,9 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         self.follow_progress = follow_progress
         self._attempt = Attempt(time.time())
         self._starter: RunStarter | None = None
+        self._context: Context | None = None
+        self._pause = TaskPause()
+        self.page_of_run: str | None = None
 
     # What a vendor's operator says
 
@@ -177,13 +181,14 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         return result
 
     def on_kill(self) -> None:
-        """Cancel the run when the task is killed on a worker, also one that is just being started."""
-        self._attempt = attempt_at_kill(self._attempt, self._starter, self.log)
-        kill(self, self._attempt)
+        """Cancel the run when a person ends the task on its worker; leave it for the retry when the worker stops."""
+        self._pause.end_task()
+        self._attempt = end_on_worker(self, self._attempt, self._starter, self._context)
 
     # Step by step
 
     def _start_and_wait(self, context: Context, free_by: Deadline) -> dict[str, Any]:
+        self._context = context
         spec = self.spec()
         self._starter = starter = self._make_starter(context, spec)
         while True:
@@ -198,6 +203,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
             found.run.ref, found.because, started_by_us=record.owned, deadline=deadline
         )
         self._state(context).save(replace(record, deadline=deadline.at))
+        self.page_of_run = found.run.url or ""
         publish(context, found.run, started_by_us=record.owned, log=self.log)
         if not self.wait_for_completion:
             return self._ending(context).started(found.run)
@@ -225,6 +231,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
             is_retry=self.durable and is_automatic_retry(context, retries),
             dag_run_began=getattr(context.get("dag_run"), "start_date", None),
             stopping=self._attempt.stopping,
+            pause=self._pause,
         )
 
     def _wait_until_free(self, context: Context, obstacle: Obstacle, free_by: Deadline) -> None:
@@ -241,7 +248,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         elif free_by.at is not None and time.time() >= free_by.at:
             raise self._ending(context).never_free(free_by)
         # A vendor may refuse for a while after a run has ended: not asked again at once.
-        time.sleep(self.poll_interval)
+        self._pause(self.poll_interval)
 
     def _wait_here(self, context: Context, ref: RunRef, deadline: Deadline) -> dict[str, Any]:
         wait, outcome = self._follow(ref, deadline, copies_log=self._copies_log)
@@ -252,6 +259,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
 
     def _conclude(self, context: Context, told: TriggerOutcome) -> dict[str, Any]:
         """Act on the end of a deferred wait."""
+        self._context = context
         deadline = Deadline(told.deadline, told.limit)
         self._attempt = self._attempt.attached(
             told.ref, AttachedBecause.RESUMED, started_by_us=told.started_by_us, deadline=deadline
@@ -261,6 +269,8 @@ class RemoteRunOperator(HookMixin, BaseOperator):
             raise ending.not_done(told.verdict, told.message)
         # With the patience of the wait itself: an end that was seen must not be lost to one odd answer now.
         wait, outcome = self._follow(told.ref, deadline, copies_log=False)
+        if wait.last is not None:
+            self.page_of_run = wait.last.url or ""
         if outcome.verdict is not Verdict.DONE or wait.last is None:
             raise ending.not_done(outcome.verdict, outcome.message)
         return ending.finished(wait.last, logged=wait.last.steps, seen=told.state)
@@ -277,7 +287,8 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         policy = WaitPolicy(deadline.at, self.poll_failure_budget)
         wait = Wait(ref, policy, seen_well=True, limit=deadline.limit)
         copy = LogCopy(self.hook, ref, self.log).copy_new_lines if copies_log else lambda: None
-        return wait, follow(wait, self.poll, self.log, interval=self.poll_interval, after_poll=copy)
+        self._pause(0.0)
+        return wait, follow(wait, self.poll, self.log, interval=self.poll_interval, after_poll=copy, pause=self._pause)
 
     def _defer(self, ref: RunRef, deadline: Deadline, method_name: str) -> None:
         deferral = Deferral(

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_etlapis.exceptions import (
-    EtlApiError,
     RemoteRunCancelledError,
     RemoteRunFailedError,
     RemoteRunTimeoutError,
 )
-from airflow_provider_etlapis.operators.attempt import AttachedBecause, Attempt, Deadline, Phase
+from airflow_provider_etlapis.operators.attempt import Attempt, Deadline, Phase
 from airflow_provider_etlapis.operators.cancel import cancel_quietly
-from airflow_provider_etlapis.operators.deferral import ended_before_resuming, is_timed_out
 from airflow_provider_etlapis.operators.follow import not_ended
 from airflow_provider_etlapis.operators.hook_mixin import completed
 from airflow_provider_etlapis.operators.remote_log import log_tail
-from airflow_provider_etlapis.operators.task_state import TaskStateRepository, published
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.runs.waiting import Verdict, utc
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
-    from airflow_provider_etlapis.operators.start import RunStarter
-    from airflow_provider_etlapis.runs.logs import TaskLog
 
 
 class EndingTask(Protocol):
@@ -142,41 +138,6 @@ class RunEnding:
     def _record_of(self, ref: RunRef) -> AttemptRecord | None:
         record = self._state.peek()
         return record if record is not None and record.ref is not None and record.ref.run_id == ref.run_id else None
-
-
-def attempt_at_kill(attempt: Attempt, starter: RunStarter | None, log: TaskLog) -> Attempt:
-    """Return the attempt as it stands when its task is killed: a start may be under way, or a resumption not begun."""
-    known: tuple[RunRef, bool] | None = None
-    because = AttachedBecause.LOST_START
-    if attempt.ref is None and starter is not None:
-        try:
-            ref = starter.interrupted()
-        except EtlApiError as error:
-            log.warning("The task was killed while its start request was under way. %s", error)
-            return attempt
-        known = None if ref is None else (ref, True)
-    if attempt.ref is None and known is None and (context := ended_before_resuming()) is not None:
-        known, because = published(context), AttachedBecause.RESUMED
-    if known is None:
-        return attempt
-    return attempt.attached(known[0], because, started_by_us=known[1], deadline=attempt.deadline)
-
-
-def kill(task: EndingTask, attempt: Attempt) -> None:
-    """Cancel the run of a task that is killed on a worker, or leave it as the policies say."""
-    ref = attempt.ref
-    if ref is None:
-        return
-    late = is_timed_out()
-    if late:
-        task.log.error("Run %s did not finish within execution_timeout", ref.run_id)
-    policy = "cancel_on_timeout" if late else "cancel_on_kill"
-    if attempt.run_to_cancel is None:
-        task.log.info("The task was ended; run %s was not started by it and is left alone", ref.run_id)
-    elif not getattr(task, policy):
-        task.log.info("The task was ended; run %s is left alone (%s=False)", ref.run_id, policy)
-    else:
-        cancel_quietly(task.hook, ref, task.log)
 
 
 def ended_badly(

@@ -15,6 +15,7 @@ from airflow_provider_etlapis.exceptions import (
     RemoteRunError,
     RemoteRunGoneError,
     RequestRefusedError,
+    TaskEndedError,
 )
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.waiting import Outcome, Verdict, Wait
@@ -23,6 +24,38 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.runs.logs import TaskLog
 
 Poll = Callable[[RunRef], RemoteRun]
+Pause = Callable[[float], object]
+
+_NOTICED_WITHIN = 1.0
+
+
+class TaskPause:
+    """Pauses a task on its worker until its time is over, or until Airflow ends the task.
+
+    A signal handler must not raise into the code that it has interrupted, and takes no lock: it sets a mark, which the
+    pause sees within a second.
+    """
+
+    def __init__(self) -> None:
+        self._task_ended = False
+
+    def end_task(self) -> None:
+        """End this pause and all that come after it."""
+        self._task_ended = True
+
+    def __call__(self, seconds: float) -> None:
+        """Pause.
+
+        :param seconds: how long; 0 only looks whether the task goes on.
+        :raises TaskEndedError: if Airflow has ended the task.
+        """
+        while True:
+            if self._task_ended:
+                raise TaskEndedError("Airflow has ended this task on its worker; see above what became of its run")
+            if seconds <= 0:
+                return
+            time.sleep(min(seconds, _NOTICED_WITHIN))
+            seconds -= _NOTICED_WITHIN
 
 
 def poll_once(wait: Wait, poll: Poll, log: TaskLog) -> Outcome:
@@ -51,12 +84,14 @@ def follow(
     interval: float,
     after_poll: Callable[[], object] = lambda: None,
     only_first_answer: bool = False,
+    pause: Pause | None = None,
 ) -> Outcome:
     """Poll until the wait is over.
 
     :param interval: seconds between two polls; never beyond the deadline.
     :param after_poll: called after each poll, such as for the run's log.
     :param only_first_answer: return as soon as the vendor has said anything about the run.
+    :param pause: waits between two polls. Default: ``time.sleep``.
     """
     while True:
         outcome = poll_once(wait, poll, log)
@@ -64,7 +99,7 @@ def follow(
         if outcome.verdict is not Verdict.GO_ON or (only_first_answer and wait.last is not None):
             return outcome
         left = wait.seconds_left(time.time())
-        time.sleep(interval if left is None else max(0.0, min(interval, left)))
+        (pause or time.sleep)(interval if left is None else max(0.0, min(interval, left)))
 
 
 def not_ended(verdict: str, message: str, ref: RunRef) -> RemoteRunError | RequestRefusedError:

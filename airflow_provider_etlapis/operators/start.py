@@ -32,7 +32,7 @@ from airflow_provider_etlapis.runs.waiting import Verdict, Wait, WaitPolicy
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
-    from airflow_provider_etlapis.operators.follow import Poll
+    from airflow_provider_etlapis.operators.follow import Pause, Poll
     from airflow_provider_etlapis.operators.task_state import TaskStateRepository
     from airflow_provider_etlapis.runs.logs import TaskLog
 
@@ -50,6 +50,7 @@ class RunStarter:
     :param is_retry: whether an earlier try of this task instance may have left a run.
     :param dag_run_began: without a store, a run of an earlier try may be as old as that.
     :param stopping: id of an earlier run of this task that was cancelled and may still be stopping.
+    :param pause: waits between two searches, and ends them when the task is ended. Default: ``time.sleep``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RunStarter:
         is_retry: bool,
         dag_run_began: datetime | None,
         stopping: str | None = None,
+        pause: Pause | None = None,
     ) -> None:
         self._hook = hook
         self._poll = poll
@@ -74,6 +76,7 @@ class RunStarter:
         self._is_retry = is_retry
         self._dag_run_began = dag_run_began
         self._stopping = stopping
+        self._pause = pause or time.sleep
         self._under_way: tuple[Mapping[str, Any], Intent] | None = None
 
     def start_or_attach(self, spec: Mapping[str, Any]) -> Attachment | Obstacle:
@@ -176,14 +179,19 @@ class RunStarter:
         With the patience of a wait: one odd answer is not knowledge.
         """
         wait = Wait(ref, WaitPolicy(patience=self._policy.poll_failure_budget), seen_well=True)
-        outcome = follow(wait, self._poll, self._log, interval=self._policy.poll_interval, only_first_answer=True)
+        outcome = follow(
+            wait, self._poll, self._log, interval=self._policy.poll_interval, only_first_answer=True, pause=self._pause
+        )
         if wait.last is None and outcome.verdict is not Verdict.GONE:
             raise not_ended(outcome.verdict, outcome.message, ref)
         return wait.last
 
     def _search_earlier_try(self, spec: Mapping[str, Any], record: AttemptRecord | None) -> Attachment | None:
         if record is not None:
-            intent, cause = record.intent, "An earlier try was interrupted while it was starting a run."
+            intent, cause = (
+                record.intent,
+                "An earlier try was interrupted during a start, or could not write down its run.",
+            )
         else:
             began = self._dag_run_began.timestamp() if self._dag_run_began else self._intent.at
             intent = replace(self._intent, at=began, is_reconstructed=True)
@@ -246,6 +254,7 @@ class RunStarter:
         return self._attachment(run, AttachedBecause.STARTED, AttemptRecord(intent))
 
     def _start_once(self, spec: Mapping[str, Any], intent: Intent) -> RemoteRun:
+        self._pause(0.0)  # a task that is ended starts nothing any more
         self._under_way = spec, intent
         try:
             run = self._hook.start_once(spec, intent.marker)
@@ -286,7 +295,7 @@ class RunStarter:
         failed = 0
         until = intent.acts_until if intent.acts_until is not None else intent.at + evidence.ACTS_AFTER_TIMEOUT
         for pause in itertools.chain((0.0, 1.0, 2.0, 4.0), itertools.repeat(5.0)):
-            time.sleep(pause if failed else min(pause, max(0.1, until - time.time())))
+            self._pause(pause if failed else min(pause, max(0.1, until - time.time())))
             is_last = time.time() >= until
             try:
                 search = self._hook.find_started(spec, intent)

@@ -25,6 +25,8 @@ XCOM_REMOTE_RUN = "remote_run"
 
 _READ_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _WRITE_PAUSES = (1.0, 2.0, 4.0)
+_RUN_WRITE_PAUSES = (*_WRITE_PAUSES, 8.0, 15.0)
+"""Longer where a run is known: a retry would have to look for it."""
 
 
 class TaskStateRepository:
@@ -86,24 +88,30 @@ class TaskStateRepository:
         """Keep something for the next try; return whether it was kept."""
         if self._store is None:
             return False
-        return self._write(lambda store: store.set(STORE_KEY, record.to_json()))
+        if record.ref is None:
+            return self._write(lambda store: store.set(STORE_KEY, record.to_json()))
+        what = f"Run {record.ref.run_id} could not be written down"
+        return self._write(lambda store: store.set(STORE_KEY, record.to_json()), what, _RUN_WRITE_PAUSES)
 
     def forget(self) -> None:
         """Forget a start that surely came to nothing."""
         if self._store is not None:
             self._write(lambda store: store.delete(STORE_KEY))
 
-    def _write(self, change: Any) -> bool:
-        for pause in (*_WRITE_PAUSES, None):
+    def _write(
+        self,
+        change: Any,
+        what: str = "The task state store could not be written",
+        pauses: tuple[float, ...] = _WRITE_PAUSES,
+    ) -> bool:
+        for pause in (*pauses, None):
             try:
                 change(self._store)
-            except Exception:  # as above; the run goes on, and this try follows it
+            except Exception as error:  # as above; the run goes on, and this try follows it
                 if pause is None:
-                    log.warning(
-                        "The task state store could not be written; if this worker dies, a retry may not find the run",
-                        exc_info=True,
-                    )
+                    log.warning("%s; if this worker dies, a retry may not find the run", what, exc_info=True)
                     return False
+                log.warning("%s, trying again in %.0f s: %s", what, pause, error)
                 time.sleep(pause)
             else:
                 return True
@@ -132,12 +140,27 @@ def is_automatic_retry(context: Mapping[str, Any], retries: int) -> bool:
 
 
 def publish(context: Context, run: RemoteRun, *, started_by_us: bool, log: TaskLog) -> None:
-    """Push the run's id, its reference and its page."""
-    ti = context["ti"]
-    ti.xcom_push(key=XCOM_RUN_ID, value=run.ref.run_id)
-    ti.xcom_push(key=XCOM_REMOTE_RUN, value={**run.ref.to_json(), "owned": started_by_us})
+    """Push the run's id, its reference and its page; where that fails, the run is waited for all the same."""
+    values = {
+        XCOM_RUN_ID: run.ref.run_id,
+        XCOM_REMOTE_RUN: {**run.ref.to_json(), "owned": started_by_us},
+        **({XCOM_RUN_URL: run.url} if run.url else {}),
+    }
+    for pause in (*_WRITE_PAUSES, None):
+        try:
+            for key, value in values.items():
+                context["ti"].xcom_push(key=key, value=value)
+            break
+        except Exception as error:  # noqa: BLE001 Airflow's own client raises whatever its HTTP library does
+            if pause is None:
+                log.warning(
+                    "The XComs of run %s could not be pushed: %s. The run goes on and is waited for",
+                    run.ref.run_id,
+                    error,
+                )
+                break
+            time.sleep(pause)
     if run.url:
-        ti.xcom_push(key=XCOM_RUN_URL, value=run.url)
         log.info("See %s", run.url)
 
 

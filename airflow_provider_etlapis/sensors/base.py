@@ -117,8 +117,10 @@ class RemoteRunSensor(HookMixin, BaseSensorOperator):
             self._wait = Wait(ref, WaitPolicy(None, self.poll_failure_budget))
         is_known = self._wait.last is not None
         outcome = poll_once(self._wait, self.poll, self.log)
-        if not is_known and self._wait.last is not None and self._wait.last.url:
-            context["ti"].xcom_push(key=XCOM_RUN_URL, value=self._wait.last.url)
+        if self._wait.last is not None:
+            self.page_of_run = self._wait.last.url or ""
+            if self.page_of_run and not is_known:
+                context["ti"].xcom_push(key=XCOM_RUN_URL, value=self.page_of_run)
         if outcome.verdict is Verdict.GO_ON:
             return PokeReturnValue(is_done=False)
         if outcome.verdict is Verdict.DONE and self._wait.last is not None:

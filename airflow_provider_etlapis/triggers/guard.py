@@ -33,7 +33,7 @@ async def is_followed_by_another(ti: Any, ref: RunRef) -> bool:
     except Exception:  # whatever fails here, it must not end in a cancelled run
         log.warning("Could not find out who waits for run %s now; it is left alone", ref.run_id, exc_info=True)
         return True
-    return followed == ref.run_id
+    return followed is None or followed == ref.run_id
 
 
 def _run_of(ti: Any) -> str | None:

@@ -222,7 +222,7 @@ class TestRunning(Rows):
         stage.start("running", "failed_while_running")
         stage.cut_lines("running")
 
-    def test_a_worker_that_is_told_to_stop_cancels_its_run_and_a_retry_starts_anew(self, stage: Stage) -> None:
+    def test_a_worker_that_is_stopped_leaves_its_run_and_the_retry_follows_it(self, stage: Stage) -> None:
         places = stage.places("running", "stopped")
         remotes = {place: place.watched() for place in places}
 
@@ -230,10 +230,10 @@ class TestRunning(Rows):
             place.signal_worker(signal.SIGTERM)
 
         for place, remote in remotes.items():
-            place.wait_for_cancelled(remote)
-            place.wait_for_state("success")
-            assert place.xcom()["run_id"] != remote
-            assert place.ledger() == Ledger(starts=2, cancels=1)
+            place.wait_for_state("running", try_number=2)
+            assert place.watched() == remote
+            assert "The worker was stopped, and nobody ended this task" in place.log(1)
+            assert place.ledger() == Ledger(starts=1, cancels=0)
 
     def test_a_retry_after_the_worker_was_killed_follows_the_same_run(self, stage: Stage) -> None:
         places = stage.places("running", "killed")
