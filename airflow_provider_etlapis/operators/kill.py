@@ -117,11 +117,11 @@ def who_ended(ti: Any, log: TaskLog) -> EndedBy:
 
     :param ti: the task instance.
     """
-    from airflow_provider_etlapis.triggers.releases import state_of
+    from airflow_provider_etlapis.triggers.releases import NotInTaskError, state_of
 
     try:
         state = within(_ANSWERED_WITHIN, lambda: state_of(ti))
-    except NameError:  # Airflow 3 has no supervisor in this process
+    except NotInTaskError:
         return EndedBy.PERSON
     except Exception as error:  # noqa: BLE001 whatever fails here must not end in a cancelled run
         log.warning("Airflow could not be asked who ended this task: %s", error)

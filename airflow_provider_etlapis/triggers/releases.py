@@ -15,13 +15,17 @@ else:
     except ImportError:  # Airflow before 3.3, where nobody asks for one
         SharedStreamProducer = object
 
-__all__ = ["KILLS_ARE_TOLD", "SharedStreamProducer", "state_of", "timed_out"]
+__all__ = ["KILLS_ARE_TOLD", "NotInTaskError", "SharedStreamProducer", "state_of", "timed_out"]
 
 KILLS_ARE_TOLD = hasattr(BaseTrigger, "on_kill")
 """Whether Airflow tells a trigger that a person has ended its task (3.3 and later).
 
 Before that the coroutine is only cancelled, as it also is when the triggerer ends or gives the trigger away.
 """
+
+
+class NotInTaskError(LookupError):
+    """This process is no task and no triggerer of Airflow's: there is nobody to ask for a task's state."""
 
 
 def timed_out(ti: Any, deadline: float | None, now: float) -> bool:
@@ -44,14 +48,19 @@ def state_of(ti: Any) -> str | None:
     """Return the state of a trigger's task instance as the database has it now, ``None`` if it has none.
 
     Blocks: call it in a thread, by way of ``sync_to_async``.
+
+    :raises NotInTaskError: outside a task and a triggerer, as in a test.
     """
     try:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     except ImportError:
         return _state_in_database(ti)
-    states = RuntimeTaskInstance.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-    )
+    try:
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+    except NameError as error:  # the connection to a supervisor is a global that Airflow sets
+        raise NotInTaskError("this process has no supervisor") from error
     name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
     state = states.get(ti.run_id, {}).get(name)
     return None if state is None else str(state)
@@ -59,6 +68,8 @@ def state_of(ti: Any) -> str | None:
 
 def _state_in_database(ti: Any) -> str | None:
     """Read the state on Airflow 2, whose triggerer works on the database itself."""
+    if not type(ti).__module__.startswith("airflow."):
+        raise NotInTaskError(f"{type(ti).__name__} is no task instance of Airflow's")
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
 
