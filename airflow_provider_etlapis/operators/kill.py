@@ -156,9 +156,10 @@ def within(seconds: float, ask: Callable[[], Answer]) -> Answer:
 
 def _can_follow(task: EndingTask, context: Context) -> bool:
     """Say whether a retry can find the run; where it cannot, it starts another, and this one must not go on."""
-    return task.durable and (
-        TaskStateRepository(context, enabled=True).is_kept or task.hook.capabilities.finds_lost_starts
-    )
+    if not task.durable:
+        return False
+    marked = task.hook.capabilities.finds_lost_starts and bool(task.hook.start_proof.marker)
+    return marked or TaskStateRepository(context, enabled=True).is_kept
 
 
 def _log_left(task: EndingTask, attempt: Attempt, context: Context, ended_by: EndedBy, log: TaskLog) -> None:

@@ -101,6 +101,19 @@ def test_a_run_is_left_when_airflow_does_not_answer_in_time(
     assert vendor.cancels == []
 
 
+def test_without_a_store_a_run_is_left_only_if_it_carries_a_marker(
+    vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.lives = [[ALIVE], [ALIVE]]
+    say(monkeypatch, "running")
+
+    for marker in ("the run's comment", ""):
+        monkeypatch.setattr(FakeHook, "start_proof", replace(FakeHook.start_proof, marker=marker))
+        Rehearsal(operator(retries=1), keeps_state=False).kill()
+
+    assert vendor.cancels == ["run-2"]
+
+
 @pytest.mark.parametrize("durable", [False, True])
 def test_a_run_that_no_retry_could_find_is_cancelled_when_the_worker_stops(
     vendor: FakeVendor, monkeypatch: pytest.MonkeyPatch, durable: bool
