@@ -1,4 +1,4 @@
-"""``etlapis runs``: look at, cancel and read the log of remote runs from a shell, for whoever is on call.
+"""``etlapis runs``: show, cancel and read the log of one remote run, or list many with the tasks that wait for them.
 
 Everything goes through the hooks' run model; what a vendor cannot do, its capabilities say.
 """
@@ -11,10 +11,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
+
+from airflow_provider_etlapis.inventory import command as inventory
+from airflow_provider_etlapis.shell import as_json, columns, moment, positive, print_json, say, seconds
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.base import RemoteRunHook
@@ -33,21 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "secrets backend or database).",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = _action(actions, "list", _list, "list the newest runs", of_one_run=False)
-    listing.add_argument("--limit", type=_positive, default=20, help="how many (default: %(default)s)")
-    listing.add_argument(
-        "--of",
-        type=_name_and_value,
-        nargs="+",
-        metavar="NAME=VALUE",
-        help="of one thing only, in the vendor's words: flow_id=12345 (Etlworks), project=shop name=ETL (Celery "
-        "Director), flow_name=Sales run_profile_name=default (DataWORQ), workspace_id=300 (Meiro), project_id=98 "
-        "job_id=210 (WebRobot)",
-    )
+    for listing in inventory.add_parsers(actions):
+        listing.set_defaults(run=run)
     showing = _action(actions, "show", _show, "show one run with its steps and its error")
     cancelling = _action(actions, "cancel", _cancel, "cancel a run")
     logging = _action(actions, "logs", _logs, "print the end of a run's log")
-    logging.add_argument("--lines", type=_positive, default=50, help="how many (default: %(default)s)")
+    logging.add_argument("--lines", type=positive, default=50, help="how many (default: %(default)s)")
     logging.add_argument("--follow", action="store_true", help="print all of it, and go on until the run has ended")
     for waiting in (showing, cancelling):
         waiting.add_argument("--wait", action="store_true", help="wait for the run's end; each change is a line")
@@ -62,30 +56,13 @@ def _action(
     name: str,
     carry_out: Callable[[RemoteRunHook, argparse.Namespace], int],
     summary: str,
-    *,
-    of_one_run: bool = True,
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
     parser.add_argument("--conn-id", required=True, help="id of the Airflow connection")
-    if of_one_run:
-        parser.add_argument("--run-id", required=True, help="as the task's log and its XCom run_id show it")
+    parser.add_argument("--run-id", required=True, help="as the task's log and its XCom run_id show it")
     parser.add_argument("--json", action="store_true", help="print JSON to standard output, and nothing else there")
-    parser.set_defaults(run=run, carry_out=carry_out)
+    parser.set_defaults(run=run, carry_out=partial(_with_hook, carry_out))
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _name_and_value(text: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not (name and found and value):
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, not {text!r}")
-    return name, value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,62 +81,20 @@ def _run(args: argparse.Namespace) -> int:
     from airflow_provider_etlapis.exceptions import EtlApiError
 
     try:
-        with hook_of(args.conn_id) as hook:
-            code: int = args.carry_out(hook, args)
-            return code
+        return int(args.carry_out(args))
     except EtlApiError as error:
-        _tell(f"etlapis runs {args.action}: {error}")
+        say(f"etlapis runs {args.action}: {error}")
         return 1
     except KeyboardInterrupt:
-        _tell("\nStopped looking; the run goes on.")
+        say("\nStopped looking; the run goes on.")
         return _INTERRUPTED
 
 
-def hook_of(conn_id: str) -> RemoteRunHook:
-    """Return the hook for a connection of the user's Airflow, its connection read.
+def _with_hook(carry_out: Callable[[RemoteRunHook, argparse.Namespace], int], args: argparse.Namespace) -> int:
+    from airflow_provider_etlapis.inventory.connections import hook_of
 
-    :raises ConnectionSettingsError: if there is no such connection, or it is of a type that is not ours.
-    """
-    from airflow.models.connection import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-    from airflow_provider_etlapis.connection_forms import FORMS
-    from airflow_provider_etlapis.exceptions import ConnectionSettingsError
-
-    try:
-        connection = Connection.get_connection_from_secrets(conn_id)
-    except AirflowNotFoundException as error:
-        raise ConnectionSettingsError(
-            f"There is no connection {conn_id!r}, neither as AIRFLOW_CONN_{conn_id.upper()} nor in the Airflow of "
-            "this shell"
-        ) from error
-    forms = {form.conn_type: form for form in FORMS}
-    if connection.conn_type not in forms:
-        raise ConnectionSettingsError(
-            f"Connection {conn_id!r} is of the type {connection.conn_type!r}; these can be asked for runs: "
-            f"{', '.join(sorted(forms))}"
-        )
-    # Outside a task, Airflow 3's hooks look into environment variables and secrets backends, not into the database.
-    os.environ.setdefault(f"AIRFLOW_CONN_{conn_id.upper()}", connection.as_json())
-    module, _, name = forms[connection.conn_type].hook_class.rpartition(".")
-    hook: RemoteRunHook = getattr(import_module(module), name)(conn_id)
-    _ = hook.values  # a fault of the connection is told before anything else is done
-    return hook
-
-
-def _list(hook: RemoteRunHook, args: argparse.Namespace) -> int:
-    runs = hook.recent_runs(args.limit, dict(args.of) if args.of else None)
-    if args.json:
-        _print_json(args.out, [_as_json(found) for found in runs])
-        return 0
-    rows = [("RUN ID", "STATE", "VENDOR SAYS", "STARTED (UTC)", "TOOK", "WHAT")]
-    for found in runs:
-        took = "" if found.duration is None else f"{found.duration:.0f} s"
-        rows.append(
-            (found.ref.run_id, found.state.value, found.vendor_status, _time(found.started), took, found.name or "")
-        )
-    _print_columns(args.out, rows)
-    return 0
+    with hook_of(args.conn_id) as hook:
+        return carry_out(hook, args)
 
 
 def _show(hook: RemoteRunHook, args: argparse.Namespace) -> int:
@@ -168,7 +103,7 @@ def _show(hook: RemoteRunHook, args: argparse.Namespace) -> int:
         _wait(hook, ref, args.poll_interval)
     found = _whole(hook, ref)
     if args.json:
-        _print_json(args.out, _as_json(found))
+        print_json(args.out, as_json(found))
     else:
         _print_run(args.out, found)
     return 0 if found.state.is_good or not args.wait else 1
@@ -177,30 +112,30 @@ def _show(hook: RemoteRunHook, args: argparse.Namespace) -> int:
 def _cancel(hook: RemoteRunHook, args: argparse.Namespace) -> int:
     ref = hook.ref_of(args.run_id)
     if not hook.capabilities.cancel:
-        _tell(f"{hook.form.hook_name} cannot cancel run {ref.run_id}: it goes on. {hook.capabilities.cancel_note}")
+        say(f"{hook.form.hook_name} cannot cancel run {ref.run_id}: it goes on. {hook.capabilities.cancel_note}")
         return 1
     report = hook.cancel_run(ref)
-    _tell(report.note)
+    say(report.note)
     ended = _wait(hook, ref, args.poll_interval) if args.wait else None
     if args.json:
         status = {} if ended is None else {"vendor_status": ended.vendor_status, "state": ended.state.value}
-        _print_json(args.out, {"run_id": ref.run_id, "asked": report.asked, "note": report.note, **status})
+        print_json(args.out, {"run_id": ref.run_id, "asked": report.asked, "note": report.note, **status})
     return 0
 
 
 def _logs(hook: RemoteRunHook, args: argparse.Namespace) -> int:
     ref = hook.ref_of(args.run_id)
     if not hook.capabilities.logs:
-        _tell(f"{hook.form.hook_name} gives no logs of runs through its API; 'show' tells the error of a failed run")
+        say(f"{hook.form.hook_name} gives no logs of runs through its API; 'show' tells the error of a failed run")
         return 1
     if args.follow:
         _follow_log(hook, ref, args)
         return 0
     lines = hook.read_log_tail(ref, args.lines)
     if not lines:
-        _tell(f"The vendor shows no log of run {ref.run_id}")
+        say(f"The vendor shows no log of run {ref.run_id}")
     if args.json:
-        _print_json(args.out, {"run_id": ref.run_id, "lines": list(lines)})
+        print_json(args.out, {"run_id": ref.run_id, "lines": list(lines)})
     elif lines:
         print(*lines, sep="\n", file=args.out)
     return 0
@@ -240,7 +175,7 @@ class _TimedLines:
 
     def info(self, event: Any, *args: Any) -> None:
         """Print a line."""
-        _tell(f"{datetime.now(UTC):%H:%M:%S} {event % args if args else event}")
+        say(f"{datetime.now(UTC):%H:%M:%S} {event % args if args else event}")
 
     warning = info
 
@@ -253,53 +188,30 @@ def _whole(hook: RemoteRunHook, ref: RunRef) -> RemoteRun:
     try:
         return hook.complete_run(found) if found.state.is_terminal else found
     except EtlApiError as error:
-        _tell(f"Some facts about run {ref.run_id} could not be read: {error}")
+        say(f"Some facts about run {ref.run_id} could not be read: {error}")
         return found
 
 
-def _as_json(found: RemoteRun) -> dict[str, Any]:
-    return {**found.manifest(), "error": found.error}
-
-
 def _print_run(out: TextIO, found: RemoteRun) -> None:
-    took = "" if found.duration is None else f"{found.duration:.0f} s"
     facts = {
         "run": found.ref.run_id,
         "of": found.name,
         "state": f"{found.state.value} (the vendor says {found.vendor_status})",
-        "started": _time(found.started),
-        "ended": _time(found.ended),
-        "took": took,
+        "started": moment(found.started),
+        "ended": moment(found.ended),
+        "took": seconds(found.duration),
         "page": found.url or "",
         **{name.replace("_", " "): value for name, value in found.details.items() if isinstance(value, str | int)},
     }
-    _print_columns(out, [(name, str(value)) for name, value in facts.items() if value not in ("", None)])
+    columns(out, [(name, str(value)) for name, value in facts.items() if value not in ("", None)])
     if found.steps:
         print(file=out)
-        _print_columns(
+        columns(
             out,
             [
                 ("STEP", "VENDOR SAYS", "STARTED (UTC)", "ENDED (UTC)"),
-                *((step.name, step.vendor_status, _time(step.started), _time(step.ended)) for step in found.steps),
+                *((step.name, step.vendor_status, moment(step.started), moment(step.ended)) for step in found.steps),
             ],
         )
     if found.error:
         print(f"\n{found.error}", file=out)
-
-
-def _print_columns(out: TextIO, rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out)
-
-
-def _print_json(out: TextIO, value: Any) -> None:
-    print(json.dumps(value, indent=2), file=out)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

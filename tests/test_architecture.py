@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "text",
     },
     "sensors": {"operators", "hooks", "runs", "triggers", "exceptions", "links", "metrics", "text"},
+    "inventory": {"connection_forms", "hooks", "runs", "exceptions", "shell"},
+    "shell": {"runs"},
     "sandbox": set(),
 }
 WITHOUT_AIRFLOW = ("text", "wire", "runs", "forms", "connection_forms", "sandbox")

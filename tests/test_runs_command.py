@@ -61,7 +61,8 @@ def test_in_a_shell_of_its_own_standard_output_holds_nothing_but_the_json(tmp_pa
             check=True,
         )
     assert [row["run_id"] for row in json.loads(done.stdout)] == [seeded.id]
-    assert AIRFLOW < (3, 2) or done.stderr == "", "older releases warn of themselves there"
+    assert AIRFLOW < (3, 2) or "database cannot be read" in done.stderr, "there is none here, and the list goes on"
+    assert AIRFLOW < (3, 2) or len(done.stderr.splitlines()) == 1, "older releases warn of themselves there"
 
 
 def test_list_shows_the_newest_runs_first_and_no_more_than_asked_for(
@@ -72,9 +73,10 @@ def test_list_shows_the_newest_runs_first_and_no_more_than_asked_for(
         ids.append(director.seed_run(life=LONG).id)
         director.clock.advance(10)
     code, out, _ = runs("list", None, "--limit", "2")
-    heading, *rows = out.splitlines()
+    heading, *rows = [line for line in out.splitlines() if not line.startswith("  ")]
     assert code == 0
     assert heading.split()[:2] == ["RUN", "ID"]
+    assert max(map(len, out.splitlines())) <= 80
     assert [row.split()[:3] for row in rows] == [[run_id, "running", "progress"] for run_id in (ids[2], ids[1])]
 
 

@@ -36,6 +36,7 @@ from airflow_provider_etlapis.operators.task_state import (
     publish,
     published,
 )
+from airflow_provider_etlapis.runs.claims import Claim
 from airflow_provider_etlapis.runs.resume import LOST_START_POLICIES, OnLostStart
 from airflow_provider_etlapis.runs.waiting import DEFAULT_PATIENCE, Outcome, Verdict, Wait, WaitPolicy
 
@@ -169,14 +170,14 @@ class RemoteRunOperator(HookMixin, BaseOperator):
             known, reason = published(context), why_no_event(error)
             if known is None or reason is None:
                 raise
-            ref, started_by_us = known
+            ref = known.ref
             if reason == "failure":
                 self.log.warning(
                     "The trigger failed. Run %s was left alone; a retry of this task attaches to it again", ref.run_id
                 )
                 raise
             message = f"Run {ref.run_id} did not finish in time: no triggerer ended the wait in time"
-            late = TriggerOutcome(ref, Verdict.DEADLINE, message, started_by_us, None, "", None)
+            late = TriggerOutcome(ref, Verdict.DEADLINE, message, known.started_by_us, None, "", None)
             return self._conclude(context, late)
         return result
 
@@ -204,7 +205,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         )
         self._state(context).save(replace(record, deadline=deadline.at))
         self.page_of_run = found.run.url or ""
-        publish(context, found.run, started_by_us=record.owned, log=self.log)
+        publish(context, found.run, self._claim(context, found.run.ref), self.log)
         if not self.wait_for_completion:
             return self._ending(context).started(found.run)
         if self.deferrable and not found.run.state.is_terminal:
@@ -279,6 +280,18 @@ class RemoteRunOperator(HookMixin, BaseOperator):
 
     def _state(self, context: Context) -> TaskStateRepository:
         return TaskStateRepository(context, enabled=self.durable)
+
+    def _claim(self, context: Context, ref: RunRef) -> Claim:
+        return Claim(
+            ref,
+            conn_id=self.hook.conn_id,
+            started_by_us=self._attempt.started_by_us,
+            max_tries=context["ti"].max_tries,
+            waits=self.wait_for_completion,
+            cancel_on_kill=self.cancel_on_kill,
+            cancel_on_timeout=self.cancel_on_timeout,
+            deadline=self._attempt.deadline.at,
+        )
 
     def _ending(self, context: Context) -> RunEnding:
         return RunEnding(self, self._attempt, context)

@@ -18,7 +18,7 @@ from airflow_provider_etlapis.operators.cancel import cancel_quietly
 from airflow_provider_etlapis.operators.follow import not_ended
 from airflow_provider_etlapis.operators.hook_mixin import completed
 from airflow_provider_etlapis.operators.remote_log import log_tail
-from airflow_provider_etlapis.operators.task_state import TaskStateRepository
+from airflow_provider_etlapis.operators.task_state import TaskStateRepository, publish_bad_end
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState, Step
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.runs.waiting import Verdict, utc
@@ -100,6 +100,7 @@ class RunEnding:
             self._state.save(replace(record, finished=True, cancelled=cancelled))
         error = ended_badly(run, warning_is_failure=task.warning_is_failure, log_tail=tail)
         if error is not None:
+            publish_bad_end(self._context, run, task.log)
             raise error
         write = task.log.warning if run.state is RunState.WARNING else task.log.info
         write("Run %s ended as %s", run.ref.run_id, run.vendor_status)

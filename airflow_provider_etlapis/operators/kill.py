@@ -192,7 +192,9 @@ def _attempt_at_kill(attempt: Attempt, starter: RunStarter | None, log: TaskLog)
             return attempt
         known = None if ref is None else (ref, True)
     if attempt.ref is None and known is None and (context := ended_before_resuming()) is not None:
-        known, because = published(context), AttachedBecause.RESUMED
+        because = AttachedBecause.RESUMED
+        if (claim := published(context)) is not None:
+            known = (claim.ref, claim.started_by_us)
     if known is None:
         return attempt
     return attempt.attached(known[0], because, started_by_us=known[1], deadline=attempt.deadline)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import TaskStateUnavailableError
 from airflow_provider_etlapis.links import XCOM_RUN_URL
+from airflow_provider_etlapis.runs.claims import Claim
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import AttemptRecord, Intent, fingerprint, marker
+from airflow_provider_etlapis.text import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -139,34 +142,42 @@ def is_automatic_retry(context: Mapping[str, Any], retries: int) -> bool:
     return bool(ti.try_number != ti.max_tries - retries + 1)
 
 
-def publish(context: Context, run: RemoteRun, *, started_by_us: bool, log: TaskLog) -> None:
-    """Push the run's id, its reference and its page; where that fails, the run is waited for all the same."""
+def publish(context: Context, run: RemoteRun, claim: Claim, log: TaskLog) -> None:
+    """Push the run's id, the task's claim on it and its page; where that fails, the run is waited for all the same."""
     values = {
         XCOM_RUN_ID: run.ref.run_id,
-        XCOM_REMOTE_RUN: {**run.ref.to_json(), "owned": started_by_us},
+        XCOM_REMOTE_RUN: claim.to_json(),
         **({XCOM_RUN_URL: run.url} if run.url else {}),
     }
-    for pause in (*_WRITE_PAUSES, None):
+    _push(context, values, run.ref, log, _WRITE_PAUSES)
+    if run.url:
+        log.info("See %s", run.url)
+
+
+def publish_bad_end(context: Context, run: RemoteRun, log: TaskLog) -> None:
+    """Add to the task's claim that it saw the run end badly: nobody needs to ask the vendor for it again."""
+    claim = published(context)
+    if claim is not None and claim.ref.run_id == run.ref.run_id:
+        ended = replace(claim, ended_as=printable(run.vendor_status))
+        _push(context, {XCOM_REMOTE_RUN: ended.to_json()}, run.ref, log, ())
+
+
+def _push(context: Context, values: Mapping[str, Any], ref: RunRef, log: TaskLog, pauses: tuple[float, ...]) -> None:
+    for pause in (*pauses, None):
         try:
             for key, value in values.items():
                 context["ti"].xcom_push(key=key, value=value)
             break
         except Exception as error:  # noqa: BLE001 Airflow's own client raises whatever its HTTP library does
             if pause is None:
-                log.warning(
-                    "The XComs of run %s could not be pushed: %s. The run goes on and is waited for",
-                    run.ref.run_id,
-                    error,
-                )
+                log.warning("The XComs of run %s could not be pushed: %s. The task goes on", ref.run_id, error)
                 break
             time.sleep(pause)
-    if run.url:
-        log.info("See %s", run.url)
 
 
-def published(context: Context) -> tuple[RunRef, bool] | None:
-    """Return the run that this try has pushed, and whether the task started it; ``None`` if there is none."""
+def published(context: Context) -> Claim | None:
+    """Return the claim that this try has pushed, ``None`` if there is none."""
     ti = context["ti"]
     mapped = ti.map_index is not None and ti.map_index >= 0
     value = ti.xcom_pull(task_ids=ti.task_id, key=XCOM_REMOTE_RUN, map_indexes=ti.map_index if mapped else None)
-    return (RunRef.from_json(value), bool(value.get("owned", True))) if value else None
+    return Claim.from_json(value) if value else None

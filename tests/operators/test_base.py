@@ -67,13 +67,10 @@ def test_xcoms_are_pushed_at_the_start(vendor: FakeVendor) -> None:
 
     assert task.ti.xcoms["run_id"] == "run-1"
     assert task.ti.xcoms["run_url"] == "https://vendor.example/runs/run-1"
-    assert task.ti.xcoms["remote_run"] == {
-        "vendor": VENDOR,
-        "ids": {"id": "run-1"},
-        "since": None,
-        "newest": None,
-        "owned": True,
-    }
+    claim = task.ti.xcoms["remote_run"]
+    assert RunRef.from_json(claim) == RunRef(VENDOR, {"id": "run-1"})
+    assert (claim["owned"], claim["conn_id"], claim["waits"]) == (True, "fake_default", True)
+    assert claim["deadline"] > time.time()
 
 
 @MODES

@@ -1,0 +1,194 @@
+"""Asks the vendors, in few requests, and brings what they say together with what the tasks say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airflow_provider_etlapis.exceptions import EtlApiError, NotOfferedError
+from airflow_provider_etlapis.hooks.base import RemoteRunHook
+from airflow_provider_etlapis.hooks.errors import trouble_of
+from airflow_provider_etlapis.runs.claims import ClaimingTask, RunStanding, standing
+from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, TroubleKind
+
+MOST_SINGLE_READS = 200
+"""Requests at most for runs that no list shows, a connection and survey; the rest stands as unread."""
+_WORTH_A_LIST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One remote run.
+
+    :param conn_id: the connection through which it was seen, or that its task names.
+    :param run: what the vendor says, ``None`` if nothing.
+    :param task: the task instance that has it, ``None`` if none is known.
+    """
+
+    standing: RunStanding
+    conn_id: str
+    ref: RunRef
+    run: RemoteRun | None = None
+    task: ClaimingTask | None = None
+    listed: bool = False
+    """Whether the vendor's list of its newest runs shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All remote runs of some connections at one moment.
+
+    :param rows: what goes on first, then the newest first.
+    :param troubles: by connection, why something could not be read.
+    """
+
+    rows: tuple[Row, ...]
+    troubles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What one connection's vendor says."""
+
+    runs: dict[str, RemoteRun] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    troubles: list[str] = field(default_factory=list)
+
+
+def survey(
+    tasks: Sequence[ClaimingTask],
+    conn_ids: Iterable[str],
+    open_hook: Callable[[str], RemoteRunHook],
+    *,
+    newest: int | None = None,
+    of: Mapping[str, str] | None = None,
+    reads_ended: bool = False,
+    now: Callable[[], float] = time.time,
+) -> Survey:
+    """Ask each connection once, and say of each run how it stands to the tasks.
+
+    A connection costs one list of its newest runs (with ``newest``), one bulk read where its vendor has one, and a
+    request for each run that neither shows, at most :data:`MOST_SINGLE_READS`. A run whose end its task has seen is
+    not asked for.
+
+    :param tasks: the task instances that have a run.
+    :param conn_ids: the connections to ask; those that the tasks name are asked besides.
+    :param open_hook: opens the hook of a connection; it is closed here.
+    :param newest: list so many of each connection's newest runs, whoever started them; ``None`` for none.
+    :param reads_ended: ask also for runs whose end their tasks have seen.
+    :param of: of the thing with these names alone, as for :meth:`RemoteRunHook.recent_runs`.
+    """
+    rows: list[Row] = []
+    troubles: dict[str, str] = {}
+    known = {*conn_ids, *(task.claim.conn_id for task in tasks if task.claim.conn_id)}
+    left = list(tasks)
+    listed: list[tuple[str, RemoteRun]] = []
+    servers: dict[str, str] = {}
+    for conn_id in sorted(known):
+        try:
+            with open_hook(conn_id) as hook:
+                servers[conn_id] = hook.settings.base_url
+                mine = [task for task in left if _may_be_of(task, conn_id, hook)]
+                answers = _ask(hook, [task for task in mine if reads_ended or not task.saw_the_end], newest, of)
+        except EtlApiError as error:
+            troubles[conn_id] = str(error)
+            continue
+        if answers.troubles:
+            troubles[conn_id] = "; ".join(dict.fromkeys(answers.troubles))
+        for task in mine:
+            row = _row(task, conn_id, answers, now())
+            if row is not None:
+                rows.append(row)
+                left.remove(task)
+        listed += [(conn_id, run) for run in answers.runs.values()]
+    rows += [
+        Row(standing(task, None, now()), task.claim.conn_id, task.claim.ref, task=task)
+        for task in left
+        if not task.saw_the_end
+    ]
+    claimed = {(servers.get(row.conn_id, ""), row.ref.run_id) for row in rows}
+    for conn_id, run in listed:
+        key = (servers[conn_id], run.ref.run_id)
+        # Several connections may show one server's runs, and a list may name a run by what it is a run of.
+        if key not in claimed and not any(_is_of(run.ref, row.ref) for row in rows if row.task is not None):
+            claimed.add(key)
+            rows.append(Row(standing(None, run, now()), conn_id, run.ref, run, listed=True))
+    followed = {(task.claim.ref.vendor, task.claim.ref.run_id) for task in tasks if task.comes_back}
+    return Survey(tuple(sorted((_followed(row, followed) for row in rows), key=_order)), troubles)
+
+
+def _followed(row: Row, followed: Collection[tuple[str, str]]) -> Row:
+    """Return the row as it is if another task has attached to its run."""
+    if row.standing in (RunStanding.ORPHAN, RunStanding.ENDING) and (row.ref.vendor, row.ref.run_id) in followed:
+        return replace(row, standing=RunStanding.WAITED_FOR)
+    return row
+
+
+def _is_of(thing: RunRef, run: RunRef) -> bool:
+    return thing.vendor == run.vendor and run.run_id.startswith(f"{thing.run_id}/")
+
+
+def _may_be_of(task: ClaimingTask, conn_id: str, hook: RemoteRunHook) -> bool:
+    claim = task.claim
+    return claim.conn_id == conn_id or (not claim.conn_id and claim.ref.vendor == hook.form.conn_type)
+
+
+def _ask(
+    hook: RemoteRunHook, tasks: Sequence[ClaimingTask], newest: int | None, of: Mapping[str, str] | None
+) -> _Answers:
+    answers = _Answers()
+    if newest is not None:
+        try:
+            answers.runs = {run.ref.run_id: run for run in hook.recent_runs(newest, of)}
+            answers.listed = set(answers.runs)
+        except EtlApiError as error:
+            answers.troubles.append(str(error))
+    wanted = {task.claim.ref.run_id: task.claim.ref for task in tasks if task.claim.ref.run_id not in answers.runs}
+    if len(wanted) >= _WORTH_A_LIST and hook.reads_in_bulk:
+        try:
+            answers.runs.update(hook.read_runs(list(wanted.values())))
+        except EtlApiError as error:
+            answers.troubles.append(str(error))
+    single = [ref for run_id, ref in wanted.items() if run_id not in answers.runs]
+    _read_each(hook, single[:MOST_SINGLE_READS], answers)
+    if len(single) > MOST_SINGLE_READS:
+        answers.troubles.append(
+            f"{len(single) - MOST_SINGLE_READS} runs were not read: at most {MOST_SINGLE_READS} are, one by one"
+        )
+    return answers
+
+
+def _read_each(hook: RemoteRunHook, refs: Collection[RunRef], answers: _Answers) -> None:
+    for ref in refs:
+        try:
+            answers.runs[ref.run_id] = hook.look(ref)
+        except NotOfferedError as error:
+            answers.troubles.append(str(error))
+        except EtlApiError as error:
+            trouble = trouble_of(error)
+            if trouble.kind is TroubleKind.MISSING and trouble.is_confirmed:
+                answers.missing.add(ref.run_id)
+            else:
+                answers.troubles.append(f"run {ref.run_id}: {trouble.message}")
+                if trouble.kind is TroubleKind.CREDENTIAL:
+                    return
+
+
+def _row(task: ClaimingTask, conn_id: str, answers: _Answers, now: float) -> Row | None:
+    """Return the row of a task's run, ``None`` if another connection may know more of it."""
+    ref = task.claim.ref
+    run = answers.runs.get(ref.run_id)
+    if run is None and task.saw_the_end:
+        return Row(RunStanding.ENDED, conn_id, ref, task=task) if task.claim.conn_id else None
+    is_missing = ref.run_id in answers.missing
+    if run is None and not task.claim.conn_id:
+        return None  # an earlier release wrote no connection: not of this one, as it seems
+    return Row(standing(task, run, now, is_missing=is_missing), conn_id, ref, run, task, ref.run_id in answers.listed)
+
+
+def _order(row: Row) -> tuple[bool, float]:
+    goes_on = row.run is None or not row.run.state.is_terminal
+    started = row.run.started if row.run is not None else None
+    return not goes_on, -(started.timestamp() if started is not None else row.ref.since or 0.0)
