@@ -67,12 +67,14 @@ def name_and_value(text: str) -> tuple[str, str]:
 
 
 def hours(text: str) -> float:
-    """Read a duration such as ``90m``, ``24h`` or ``7d`` from the command line, and return it in hours."""
-    units = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+    """Read a duration such as ``30s``, ``90m``, ``24h`` or ``7d`` from the command line, and return it in hours."""
+    units = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}
     try:
         number = float(text[:-1]) * units[text[-1:]]
     except (ValueError, KeyError):
         number = 0.0
     if not 0 < number < 24 * 3660:
-        raise argparse.ArgumentTypeError(f"must be minutes, hours or days such as 90m, 24h or 7d, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be an age such as 30s, 90m, 24h or 7d, not {text!r}"
+        )
     return number

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.runs.claims import ClaimingTask
 
 _WIDTH = 80
+_GRACE = 120.0
 _STATES = ("queued", "running", "succeeded", "warning", "failed", "cancelled", "unknown")
 
 
@@ -50,6 +51,13 @@ def add_parsers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     orphans.add_argument("--cancel", action="store_true", help="cancel them")
     orphans.add_argument(
         "--since", type=hours, default=168.0, metavar="AGE", help="started in the last 90m, 24h, 7d... (default: 7d)"
+    )
+    orphans.add_argument(
+        "--grace",
+        type=hours,
+        default=_GRACE / 3600,
+        metavar="AGE",
+        help="leave out runs whose task has ended or changed since: its own cancel may be under way (default: 2m)",
     )
     return [listing, of, orphans]
 
@@ -110,7 +118,7 @@ def _orphans(args: argparse.Namespace) -> int:
     from airflow_provider_etlapis.inventory.tasks import claiming_tasks
 
     since = _moment(args.since)
-    sweep = Sweep(hook_of, lambda: _of_connection(claiming_tasks(since), args.conn_id))
+    sweep = Sweep(hook_of, lambda: _of_connection(claiming_tasks(since), args.conn_id), grace=args.grace * 3600)
     found = sweep.find([args.conn_id] if args.conn_id else _all_connections())
     outcomes = {id(row): sweep.cancel(row) for row in found.rows} if args.cancel else {}
     notes = {number: outcomes[id(row)].note for number, row in enumerate(found.rows) if id(row) in outcomes}

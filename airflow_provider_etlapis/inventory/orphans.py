@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.inventory.survey import Row, Survey, survey
-from airflow_provider_etlapis.runs.claims import ClaimingTask, RunStanding, standing
+from airflow_provider_etlapis.runs.claims import GRACE, ClaimingTask, RunStanding, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,19 @@ class Sweep:
 
     :param open_hook: opens the hook of a connection.
     :param read_tasks: returns the task instances that have a run, as Airflow shows them now.
+    :param grace: seconds after its task's last change in which a run is not yet an orphan: the task's own cancel may
+        be under way.
     """
 
     def __init__(
-        self, open_hook: Callable[[str], RemoteRunHook], read_tasks: Callable[[], Sequence[ClaimingTask]]
+        self,
+        open_hook: Callable[[str], RemoteRunHook],
+        read_tasks: Callable[[], Sequence[ClaimingTask]],
+        *,
+        grace: float = GRACE,
     ) -> None:
         self._open_hook = open_hook
+        self._grace = grace
         self._read_tasks = read_tasks
 
     def find(self, conn_ids: Sequence[str]) -> Survey:
@@ -46,7 +53,7 @@ class Sweep:
         followed = _followed(tasks)
         suspects = [task for task in tasks if _key(task) not in followed and not task.saw_the_end]
         unnamed = any(not task.claim.conn_id for task in suspects)
-        found = survey(suspects, conn_ids if unnamed else (), self._open_hook)
+        found = survey(suspects, conn_ids if unnamed else (), self._open_hook, grace=self._grace)
         return replace(found, rows=tuple(row for row in found.rows if row.standing is RunStanding.ORPHAN))
 
     def cancel(self, orphan: Row) -> Outcome:
@@ -57,7 +64,7 @@ class Sweep:
         if key in _followed(tasks):
             return Outcome(True, "left: a task waits for it by now")
         same = [task for task in tasks if _key(task) == key and task.claim.started_by_us]
-        if not any(standing(task, orphan.run, time.time()) is RunStanding.ORPHAN for task in same):
+        if not any(standing(task, orphan.run, time.time(), grace=self._grace) is RunStanding.ORPHAN for task in same):
             return Outcome(False, "left: its task has changed meanwhile, and the next sweep sees it again")
         try:
             with self._open_hook(orphan.conn_id) as hook:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from airflow_provider_etlapis.exceptions import EtlApiError, NotOfferedError
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.hooks.errors import trouble_of
-from airflow_provider_etlapis.runs.claims import ClaimingTask, RunStanding, standing
+from airflow_provider_etlapis.runs.claims import GRACE, ClaimingTask, RunStanding, standing
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, TroubleKind
 
 MOST_SINGLE_READS = 200
@@ -65,6 +65,7 @@ def survey(
     newest: int | None = None,
     of: Mapping[str, str] | None = None,
     reads_ended: bool = False,
+    grace: float = GRACE,
     now: Callable[[], float] = time.time,
 ) -> Survey:
     """Ask each connection once, and say of each run how it stands to the tasks.
@@ -78,6 +79,7 @@ def survey(
     :param open_hook: opens the hook of a connection; it is closed here.
     :param newest: list so many of each connection's newest runs, whoever started them; ``None`` for none.
     :param reads_ended: ask also for runs whose end their tasks have seen.
+    :param grace: seconds after its task's last change in which a run is not yet an orphan.
     :param of: of the thing with these names alone, as for :meth:`RemoteRunHook.recent_runs`.
     """
     rows: list[Row] = []
@@ -98,7 +100,7 @@ def survey(
         if answers.troubles:
             troubles[conn_id] = "; ".join(dict.fromkeys(answers.troubles))
         for task in mine:
-            row = _row(task, conn_id, answers, now())
+            row = _row(task, conn_id, answers, now(), grace)
             if row is not None:
                 rows.append(row)
                 left.remove(task)
@@ -176,7 +178,7 @@ def _read_each(hook: RemoteRunHook, refs: Collection[RunRef], answers: _Answers)
                     return
 
 
-def _row(task: ClaimingTask, conn_id: str, answers: _Answers, now: float) -> Row | None:
+def _row(task: ClaimingTask, conn_id: str, answers: _Answers, now: float, grace: float) -> Row | None:
     """Return the row of a task's run, ``None`` if another connection may know more of it."""
     ref = task.claim.ref
     run = answers.runs.get(ref.run_id)
@@ -185,7 +187,8 @@ def _row(task: ClaimingTask, conn_id: str, answers: _Answers, now: float) -> Row
     is_missing = ref.run_id in answers.missing
     if run is None and not task.claim.conn_id:
         return None  # an earlier release wrote no connection: not of this one, as it seems
-    return Row(standing(task, run, now, is_missing=is_missing), conn_id, ref, run, task, ref.run_id in answers.listed)
+    found = standing(task, run, now, is_missing=is_missing, grace=grace)
+    return Row(found, conn_id, ref, run, task, ref.run_id in answers.listed)
 
 
 def _order(row: Row) -> tuple[bool, float]:

@@ -142,13 +142,21 @@ class ClaimingTask:
         return self.claim.ended_as is not None or (self.has_result and self.claim.waits and not self.was_cleared)
 
 
-def standing(task: ClaimingTask | None, run: RemoteRun | None, now: float, *, is_missing: bool = False) -> RunStanding:
+def standing(
+    task: ClaimingTask | None,
+    run: RemoteRun | None,
+    now: float,
+    *,
+    is_missing: bool = False,
+    grace: float = GRACE,
+) -> RunStanding:
     """Say how a remote run stands to the task that has it.
 
     :param task: ``None`` where no task is known to have it.
     :param run: what the vendor says; ``None`` where it says nothing.
     :param now: seconds since the epoch.
     :param is_missing: whether the vendor itself has said that it does not know the run.
+    :param grace: seconds after the task's last change in which its own cancel may still be under way.
     """
     if run is None:
         if task is None or not is_missing:
@@ -165,7 +173,7 @@ def standing(task: ClaimingTask | None, run: RemoteRun | None, now: float, *, is
         return RunStanding.NOT_OURS
     if not claim.waits or not claim.cancel_on_kill or _left_at_deadline(task, now):
         return RunStanding.LEFT
-    if task.changed_at is not None and now - task.changed_at < GRACE:
+    if task.changed_at is not None and now - task.changed_at < grace:
         return RunStanding.ENDING
     return RunStanding.ORPHAN
 

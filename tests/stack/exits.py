@@ -171,6 +171,7 @@ class Stage:
             "deferred": [*self._rows("deferred"), *self._deferred_rows()],
             "failed_while_deferred": self._tasks("failed_while_deferred", "waits", deferrable=True),
             "running": [*self._rows("running"), *self._running_rows()],
+            "orphaned_while_deferred": self._orphan_rows(),
             "failed_while_running": self._tasks("failed_while_running", "waits", deferrable=False),
         }
         lines = [HEAD, *(CRASHING.format(operator=side.operator) for side in self.sides)]
@@ -208,6 +209,14 @@ class Stage:
         yield from self._tasks("running", "stopped", later=QUICK, deferrable=False, **RETRIED)
         yield from self._tasks("running", "killed", seconds=120.0, deferrable=False, **RETRIED)
         yield from self._tasks("running", "unwatched", deferrable=True, timeout=3)
+
+    def _orphan_rows(self) -> Iterator[str]:
+        for row in ("marked", "cleared", "spared"):
+            yield from self._tasks("orphaned_while_deferred", row, deferrable=True)
+        yield from self._tasks("orphaned_while_deferred", "left_alone", deferrable=True, cancel_on_kill=False)
+        yield from self._tasks(
+            "orphaned_while_deferred", "given_up", by_line=True, deferrable=True, poll_failure_budget=2
+        )
 
     def _tasks(self, name: str, row: str, **arguments: Any) -> list[str]:
         return [side.task(self.dag_id(name), self.task_id(row, side), **arguments) for side in self.sides]

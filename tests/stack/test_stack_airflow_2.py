@@ -41,6 +41,10 @@ class TestRunning(exits.TestRunning):
     """Every row of the exit list."""
 
 
+class TestOrphans(exits.TestOrphans):
+    """Runs whose task is over while nobody could cancel them."""
+
+
 def test_sync_and_deferrable_end_alike(
     airflow_2_stack: LocalAirflow, add_dag_2: AddDag, director: RealDirector
 ) -> None:

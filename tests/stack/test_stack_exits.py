@@ -6,7 +6,11 @@ Airflow 2.11 as well, by `test_stack_airflow_2.py`.
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import time
+from typing import Any
 
 import pytest
 
@@ -274,3 +278,85 @@ class TestRunning(Rows):
             assert place.wait_for_state("success", "failed", timeout=180)["state"] == "success"
             assert place.xcom()["run_id"] == str(place.xcom("run_id"))
             assert place.ledger() == Ledger(starts=1, cancels=0)
+
+
+class TestOrphans:
+    """Runs whose task is over while nobody could cancel them; no triggerer is alive."""
+
+    name = "orphaned_while_deferred"
+    ORPHANED = ("marked", "cleared", "given_up")
+
+    @pytest.fixture(scope="class", autouse=True)
+    def _begun(self, stage: Stage) -> None:
+        if not stage.airflow.triggerers:
+            stage.airflow.start_triggerer()
+        stage.start(self.name)
+        for row in ("marked", "cleared", "spared", "left_alone"):
+            for place in stage.places(self.name, row):
+                place.watched()
+        stage.cut_lines(self.name)
+        for place in stage.places(self.name, "given_up"):
+            place.wait_for_state("failed")
+            place.side.line.mend()
+        stage.kill_triggerers()
+        stage.airflow.api.request("PATCH", f"dags/{stage.dag_id(self.name)}", json={"is_paused": True})
+        for row in ("marked", "left_alone"):
+            for place in stage.places(self.name, row):
+                place.mark("failed")
+        for place in stage.places(self.name, "cleared"):
+            place.clear()
+
+    def test_each_run_that_nobody_waits_for_is_found_and_cancelled_in_one_sweep_and_no_other(
+        self, stage: Stage
+    ) -> None:
+        orphaned = {
+            remote: place.side
+            for row in self.ORPHANED
+            for place in stage.places(self.name, row)
+            for remote in place.side.started(place.dag_id, place.task_id)
+        }
+        kept = {
+            remote: place.side
+            for row in ("spared", "left_alone")
+            for place in stage.places(self.name, row)
+            for remote in place.side.started(place.dag_id, place.task_id)
+        }
+        time.sleep(1.5)  # the grace
+
+        found = self._runs(stage, "orphans", "--grace", "1s", returns=1)
+        named = {row["run_id"]: row for row in found}
+        assert set(named) >= set(orphaned)
+        assert not set(named) & set(kept)
+        assert {row["task"]["dag_id"] for row in named.values() if row["run_id"] in orphaned} == {
+            stage.dag_id(self.name)
+        }
+        assert all(side.is_alive(remote) for remote, side in orphaned.items())
+
+        self._runs(stage, "orphans", "--grace", "1s", "--cancel")
+
+        for remote, side in orphaned.items():
+            stage.airflow.wait_for(lambda r=remote, s=side: s.is_cancelled(r), 30, f"{remote} cancelled")
+        assert all(side.is_alive(remote) for remote, side in kept.items())
+        assert not set(orphaned) & {row["run_id"] for row in self._runs(stage, "orphans", "--grace", "1s")}
+
+    def test_each_run_names_its_task_and_each_task_its_run(self, stage: Stage) -> None:
+        for place in stage.places(self.name, "spared"):
+            (remote,) = place.side.started(place.dag_id, place.task_id)
+            (row,) = self._runs(stage, "of", place.dag_id, place.task_id)
+            assert (row["run_id"], row["standing"]) == (remote, "waited for")
+            listed = self._runs(stage, "list", "--conn-id", place.side.conn_id, "--limit", "200")
+            (same,) = [row for row in listed if row["run_id"] == remote]
+            assert (same["task"]["task_id"], same["task"]["try_number"]) == (place.task_id, 1)
+
+    def _runs(self, stage: Stage, *arguments: str, returns: int = 0) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [stage.airflow._python, "-m", "airflow_provider_etlapis.cli", "runs", *arguments, "--json"],
+            env=stage.airflow.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == returns, done.stderr
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
