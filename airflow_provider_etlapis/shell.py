@@ -74,7 +74,5 @@ def hours(text: str) -> float:
     except (ValueError, KeyError):
         number = 0.0
     if not 0 < number < 24 * 3660:
-        raise argparse.ArgumentTypeError(
-            f"must be an age such as 30s, 90m, 24h or 7d, not {text!r}"
-        )
+        raise argparse.ArgumentTypeError(f"must be an age such as 30s, 90m, 24h or 7d, not {text!r}")
     return number

@@ -62,6 +62,8 @@ class ConnectedHook(BaseHook):
     def __init__(self, conn_id: str) -> None:
         super().__init__()
         self.conn_id = conn_id
+        self.given_connection: Any = None
+        """A connection of Airflow that was read already, used instead of looking one up."""
         self._channel: Channel | None = None
         self._values: ConnectionValues | None = None
         self._async_client: AsyncClient | None = None

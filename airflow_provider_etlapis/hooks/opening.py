@@ -29,6 +29,7 @@ class Opener(Protocol):
     """What opening a connection needs of a hook."""
 
     conn_id: str
+    given_connection: Any
     form: ClassVar[ConnectionForm]
 
     @property
@@ -56,7 +57,7 @@ def look_up(hook: Opener) -> tuple[Any, Any]:
     :raises ConnectionSettingsError: if there is none, or it cannot be read.
     """
     try:
-        connection = hook.get_connection(hook.conn_id)
+        connection = hook.given_connection or hook.get_connection(hook.conn_id)
         extra = connection.extra_dejson
     except AirflowNotFoundException as error:
         raise _missing(hook.conn_id, hook.form) from error
@@ -71,7 +72,7 @@ async def alook_up(hook: Opener) -> tuple[Any, Any]:
     :raises ConnectionSettingsError: if there is none, or it cannot be read.
     """
     try:
-        connection = await get_async_connection(hook.conn_id)
+        connection = hook.given_connection or await get_async_connection(hook.conn_id)
         return connection, await get_async_extra_dejson(connection)
     except AirflowNotFoundException as error:
         raise _missing(hook.conn_id, hook.form) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
 from airflow_provider_etlapis.connection_forms import FORMS
@@ -31,9 +30,9 @@ def hook_of(conn_id: str) -> RemoteRunHook:
             f"Connection {conn_id!r} is of the type {connection.conn_type!r}; these can be asked for runs: "
             f"{', '.join(sorted(forms))}"
         )
-    # Outside a task, Airflow 3's hooks look into environment variables and secrets backends, not into the database.
-    os.environ.setdefault(f"AIRFLOW_CONN_{conn_id.upper()}", connection.as_json())
     module, _, name = forms[connection.conn_type].hook_class.rpartition(".")
     hook: RemoteRunHook = getattr(import_module(module), name)(conn_id)
+    # Outside a task, Airflow 3's hooks search environment variables and secrets backends, not the database.
+    hook.given_connection = connection
     _ = hook.values  # a fault of the connection is reported before anything else is done
     return hook

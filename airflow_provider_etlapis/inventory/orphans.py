@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from airflow_provider_etlapis.exceptions import EtlApiError
@@ -35,7 +36,7 @@ class Sweep:
 
     def __init__(
         self,
-        open_hook: Callable[[str], RemoteRunHook],
+        open_hook: Callable[[str], AbstractContextManager[RemoteRunHook]],
         read_tasks: Callable[[], Sequence[ClaimingTask]],
         *,
         grace: float = GRACE,

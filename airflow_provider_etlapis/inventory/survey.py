@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_etlapis.exceptions import EtlApiError, NotOfferedError
@@ -60,19 +61,20 @@ class _Answers:
 def survey(
     tasks: Sequence[ClaimingTask],
     conn_ids: Iterable[str],
-    open_hook: Callable[[str], RemoteRunHook],
+    open_hook: Callable[[str], AbstractContextManager[RemoteRunHook]],
     *,
     newest: int | None = None,
     of: Mapping[str, str] | None = None,
     reads_ended: bool = False,
     grace: float = GRACE,
+    single_reads: int = MOST_SINGLE_READS,
     now: Callable[[], float] = time.time,
 ) -> Survey:
     """Ask each connection once, and say of each run how it stands to the tasks.
 
     A connection costs one list of its newest runs (with ``newest``), one bulk read where its vendor has one, and a
-    request for each run that neither shows, at most :data:`MOST_SINGLE_READS`. A run whose end its task has seen is
-    not asked for.
+    request for each run that neither shows, first for those without a task that waits. A run whose end its task has
+    seen is not asked for.
 
     :param tasks: the task instances that have a run.
     :param conn_ids: the connections to ask; those that the tasks name are asked besides.
@@ -80,6 +82,7 @@ def survey(
     :param newest: list so many of each connection's newest runs, whoever started them; ``None`` for none.
     :param reads_ended: ask also for runs whose end their tasks have seen.
     :param grace: seconds after its task's last change in which a run is not yet an orphan.
+    :param single_reads: requests for single runs, a connection at most.
     :param of: of the thing with these names alone, as for :meth:`RemoteRunHook.recent_runs`.
     """
     rows: list[Row] = []
@@ -93,7 +96,9 @@ def survey(
             with open_hook(conn_id) as hook:
                 servers[conn_id] = hook.settings.base_url
                 mine = [task for task in left if _may_be_of(task, conn_id, hook)]
-                answers = _ask(hook, [task for task in mine if reads_ended or not task.saw_the_end], newest, of)
+                answers = _ask(
+                    hook, [task for task in mine if reads_ended or not task.saw_the_end], newest, of, single_reads
+                )
         except EtlApiError as error:
             troubles[conn_id] = str(error)
             continue
@@ -138,7 +143,11 @@ def _may_be_of(task: ClaimingTask, conn_id: str, hook: RemoteRunHook) -> bool:
 
 
 def _ask(
-    hook: RemoteRunHook, tasks: Sequence[ClaimingTask], newest: int | None, of: Mapping[str, str] | None
+    hook: RemoteRunHook,
+    tasks: Sequence[ClaimingTask],
+    newest: int | None,
+    of: Mapping[str, str] | None,
+    single_reads: int,
 ) -> _Answers:
     answers = _Answers()
     if newest is not None:
@@ -154,11 +163,10 @@ def _ask(
         except EtlApiError as error:
             answers.troubles.append(str(error))
     single = [ref for run_id, ref in wanted.items() if run_id not in answers.runs]
-    _read_each(hook, single[:MOST_SINGLE_READS], answers)
-    if len(single) > MOST_SINGLE_READS:
-        answers.troubles.append(
-            f"{len(single) - MOST_SINGLE_READS} runs were not read: at most {MOST_SINGLE_READS} are, one by one"
-        )
+    _read_each(hook, single[:single_reads], answers)
+    unread = {ref.run_id for ref in single[single_reads:]}
+    if any(task.claim.ref.run_id in unread and not task.comes_back for task in tasks):
+        answers.troubles.append(f"{len(unread)} runs were not read: at most {single_reads} are, one by one")
     return answers
 
 

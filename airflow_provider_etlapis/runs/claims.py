@@ -40,7 +40,7 @@ class RunStanding(StrEnum):
     UNKNOWN_TO_VENDOR = "unknown to the vendor"
     """A task waits for it, and the vendor does not know it."""
     UNREAD = "unread"
-    """The vendor could not be asked for it."""
+    """The vendor was not, or could not be, asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,10 @@ def standing(
     :param grace: seconds after the task's last change in which its own cancel may still be under way.
     """
     if run is None:
-        if task is None or not is_missing:
-            return RunStanding.UNREAD
+        if not is_missing:
+            return RunStanding.WAITED_FOR if task is not None and task.comes_back else RunStanding.UNREAD
+        if task is None:
+            return RunStanding.ENDED
         return RunStanding.UNKNOWN_TO_VENDOR if task.comes_back else RunStanding.ENDED
     if run.state.is_terminal:
         return RunStanding.ENDED

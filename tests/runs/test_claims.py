@@ -87,6 +87,7 @@ def test_a_run_that_the_vendor_does_not_know_matters_while_a_task_waits_for_it()
     assert standing(task(), None, NOW, is_missing=True) is RunStanding.UNKNOWN_TO_VENDOR
     assert standing(task("failed"), None, NOW, is_missing=True) is RunStanding.ENDED
     assert standing(task("failed"), None, NOW) is RunStanding.UNREAD
+    assert standing(task("deferred"), None, NOW) is RunStanding.WAITED_FOR
 
 
 def test_a_run_need_not_be_asked_for_once_its_task_saw_the_end() -> None:

@@ -211,7 +211,7 @@ class Stage:
         yield from self._tasks("running", "unwatched", deferrable=True, timeout=3)
 
     def _orphan_rows(self) -> Iterator[str]:
-        for row in ("marked", "cleared", "spared"):
+        for row in ("marked", "cleared", "spared", "swept_by_dag"):
             yield from self._tasks("orphaned_while_deferred", row, deferrable=True)
         yield from self._tasks("orphaned_while_deferred", "left_alone", deferrable=True, cancel_on_kill=False)
         yield from self._tasks(

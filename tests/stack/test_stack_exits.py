@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ import pytest
 from airflow_provider_etlapis.demo.stack import LocalAirflow
 from tests.stack.exits import Stage
 from tests.stack.sides import Ledger
+from tests.support.stack import adding_dags_to
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 pytestmark = pytest.mark.exits
 
@@ -291,7 +295,7 @@ class TestOrphans:
         if not stage.airflow.triggerers:
             stage.airflow.start_triggerer()
         stage.start(self.name)
-        for row in ("marked", "cleared", "spared", "left_alone"):
+        for row in ("marked", "cleared", "spared", "left_alone", "swept_by_dag"):
             for place in stage.places(self.name, row):
                 place.watched()
         stage.cut_lines(self.name)
@@ -347,6 +351,24 @@ class TestOrphans:
             listed = self._runs(stage, "list", "--conn-id", place.side.conn_id, "--limit", "200")
             (same,) = [row for row in listed if row["run_id"] == remote]
             assert (same["task"]["task_id"], same["task"]["try_number"]) == (place.task_id, 1)
+
+    def test_the_maintenance_dag_cancels_orphans(self, stage: Stage) -> None:
+        api, dag_id = stage.airflow.api, "etlapis_cancel_orphans"
+        places = stage.places(self.name, "swept_by_dag")
+        for place in places:
+            place.mark("failed")
+        time.sleep(1.5)  # the grace
+
+        with adding_dags_to(stage.airflow) as add:
+            add(dag_id, (EXAMPLES / f"{dag_id}.py").read_text())
+            run_id = api.trigger(dag_id, {"grace": "1s"})
+            assert api.wait_for_run(dag_id, run_id, 120) == "success", api.log_text(dag_id, run_id, "cancel_orphans")
+
+        for place in places:
+            assert all(place.side.is_cancelled(run) for run in place.side.started(place.dag_id, place.task_id))
+            assert place.ledger() == Ledger(starts=1, cancels=1)
+        for place in stage.places(self.name, "spared"):
+            assert place.ledger() == Ledger(starts=1, cancels=0)
 
     def _runs(self, stage: Stage, *arguments: str, returns: int = 0) -> list[dict[str, Any]]:
         done = subprocess.run(

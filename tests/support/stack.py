@@ -29,7 +29,8 @@ AddDag = Callable[[str, str], Path]
 
 def patient(home: Path) -> dict[str, str]:
     """Settings with which a process waits for its turn to write to the database, however slow the machine is."""
-    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.resolve()}/airflow.db?timeout=15"}
+    url = f"sqlite:///{home.resolve()}/airflow.db?timeout=15"
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "ETLAPIS_AIRFLOW_DATABASE": url}
 
 
 @pytest.fixture(scope="session")
