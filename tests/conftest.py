@@ -20,6 +20,13 @@ def _calls_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _cancels_are_tried_again_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for minutes until a cancel is given up."""
+    monkeypatch.setattr("airflow_provider_etlapis.triggers.cancel_queue.PERSISTENCE", 2.0)
+    monkeypatch.setattr("airflow_provider_etlapis.triggers.cancel_queue.PAUSE", 0.1)
+
+
+@pytest.fixture(autouse=True)
 def _idle_connections_close_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no session outlive the event loop of its test."""
     monkeypatch.setattr("airflow_provider_etlapis.triggers.runtime.LINGER", 0.0)

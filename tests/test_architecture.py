@@ -42,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sensors": {"operators", "hooks", "runs", "triggers", "exceptions", "links", "metrics", "text"},
     "inventory": {"connection_forms", "hooks", "runs", "exceptions", "shell"},
     "shell": {"runs"},
+    "plugin": {"page"},
+    "page": {"inventory", "hooks", "runs", "exceptions", "text"},
     "sandbox": set(),
 }
 WITHOUT_AIRFLOW = ("text", "wire", "runs", "forms", "connection_forms", "sandbox")

@@ -27,10 +27,12 @@ class CancelReport:
 
     :param asked: whether the vendor was asked to cancel, and may have begun to.
     :param note: for the task's log.
+    :param try_again: whether the vendor, or something before it, was away: a later request may be heard.
     """
 
     asked: bool
     note: str
+    try_again: bool = False
 
 
 def go_first() -> None:

@@ -34,6 +34,8 @@ class Row:
     task: ClaimingTask | None = None
     listed: bool = False
     """Whether the vendor's list of its newest runs shows it."""
+    can_cancel: bool = False
+    """Whether the connection's API has a call that cancels it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class _Answers:
     listed: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
+    can_cancel: bool = False
 
 
 def survey(
@@ -89,7 +92,7 @@ def survey(
     troubles: dict[str, str] = {}
     known = {*conn_ids, *(task.claim.conn_id for task in tasks if task.claim.conn_id)}
     left = list(tasks)
-    listed: list[tuple[str, RemoteRun]] = []
+    listed: list[tuple[str, RemoteRun, bool]] = []
     servers: dict[str, str] = {}
     for conn_id in sorted(known):
         try:
@@ -109,19 +112,19 @@ def survey(
             if row is not None:
                 rows.append(row)
                 left.remove(task)
-        listed += [(conn_id, run) for run in answers.runs.values()]
+        listed += [(conn_id, run, answers.can_cancel) for run in answers.runs.values()]
     rows += [
         Row(standing(task, None, now()), task.claim.conn_id, task.claim.ref, task=task)
         for task in left
         if not task.saw_the_end
     ]
     claimed = {(servers.get(row.conn_id, ""), row.ref.run_id) for row in rows}
-    for conn_id, run in listed:
+    for conn_id, run, can_cancel in listed:
         key = (servers[conn_id], run.ref.run_id)
         # Several connections may show one server's runs, and a list may name a run by what it is a run of.
         if key not in claimed and not any(_is_of(run.ref, row.ref) for row in rows if row.task is not None):
             claimed.add(key)
-            rows.append(Row(standing(None, run, now()), conn_id, run.ref, run, listed=True))
+            rows.append(Row(standing(None, run, now()), conn_id, run.ref, run, None, True, can_cancel))
     followed = {(task.claim.ref.vendor, task.claim.ref.run_id) for task in tasks if task.comes_back}
     return Survey(tuple(sorted((_followed(row, followed) for row in rows), key=_order)), troubles)
 
@@ -149,7 +152,7 @@ def _ask(
     of: Mapping[str, str] | None,
     single_reads: int,
 ) -> _Answers:
-    answers = _Answers()
+    answers = _Answers(can_cancel=hook.capabilities.cancel)
     if newest is not None:
         try:
             answers.runs = {run.ref.run_id: run for run in hook.recent_runs(newest, of)}
@@ -196,7 +199,7 @@ def _row(task: ClaimingTask, conn_id: str, answers: _Answers, now: float, grace:
     if run is None and not task.claim.conn_id:
         return None  # an earlier release wrote no connection: not of this one, as it seems
     found = standing(task, run, now, is_missing=is_missing, grace=grace)
-    return Row(found, conn_id, ref, run, task, ref.run_id in answers.listed)
+    return Row(found, conn_id, ref, run, task, ref.run_id in answers.listed, answers.can_cancel)
 
 
 def _order(row: Row) -> tuple[bool, float]:

@@ -85,7 +85,8 @@ def _with_result(session: Any, xcom: Any, since: datetime | None, dag_id: str | 
 
 def _task(row: Any, finished: set[tuple[str, str, str, int]]) -> ClaimingTask | None:
     try:
-        claim = Claim.from_json(_xcom_model().deserialize_value(row[8]))
+        stored = row[8].value  # Airflow 2 has deserialized it as it was loaded
+        claim = Claim.from_json(stored if isinstance(stored, dict) else _xcom_model().deserialize_value(row[8]))
     except Exception as error:  # noqa: BLE001 an XCom backend of the user's raises whatever it likes
         log.warning("The XCom %s of %s %s cannot be read: %s", CLAIM_KEY, row.dag_id, row.task_id, error)
         return None

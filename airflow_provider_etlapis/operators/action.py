@@ -124,7 +124,7 @@ class ActionSteps:
         elif self._records.is_retry_without_store and not step.is_repeatable:
             self._log.warning(
                 "This retry cannot know whether an earlier try was cut off while %s: there is no task state store "
-                "(Airflow before 3.3). Doing it now",
+                "(Airflow 3.0 to 3.2). Doing it now",
                 step.doing,
             )
         return self._act(step)
@@ -220,9 +220,9 @@ class ActionSteps:
 class VendorActionOperator(HookMixin, BaseOperator):
     """Base of the operators that act and follow no run of their own.
 
-    On Airflow 3.3 and later, a retry does only what the tries before it have not done; a clear does everything again.
-    Before 3.3 nothing can be kept between two tries: if a later step fails, the task fails for good and its error names
-    what was done and what is left to do by hand.
+    A retry does only what the tries before it have not done; a clear does everything again. On Airflow 3.0 to 3.2
+    nothing can be kept between two tries: if a later step fails, the task fails for good and its error names what was
+    done and what is left to do by hand.
     """
 
     @abstractmethod

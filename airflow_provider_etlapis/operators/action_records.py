@@ -1,4 +1,4 @@
-"""Keeps what the steps of an action have come to in the task state store (Airflow 3.3 and later)."""
+"""Keeps what the steps of an action have come to in the task's state store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_etlapis.exceptions import TaskStateUnavailableError
+from airflow_provider_etlapis.operators.state_store import store_of
 from airflow_provider_etlapis.operators.task_state import is_automatic_retry
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class StepRecord:
 
 
 class StepRecords:
-    """The records of one action. Where there is no store (Airflow before 3.3) nothing is kept.
+    """The records of one action. Where there is no store (Airflow 3.0 to 3.2) nothing is kept.
 
     A store that cannot be read on a retry is not an empty one: the task fails, and another retry may find it readable.
 
@@ -63,7 +64,7 @@ class StepRecords:
     """
 
     def __init__(self, context: Mapping[str, Any], retries: int) -> None:
-        self._store = context.get("task_state_store")
+        self._store = store_of(context)
         self._is_retry = is_automatic_retry(context, retries)
         self._max_tries: int = context["ti"].max_tries
         self._retries = retries

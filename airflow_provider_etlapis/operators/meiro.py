@@ -174,7 +174,7 @@ class MeiroCancelWorkspaceJobOperator(_UsesMeiro, VendorActionOperator):
 class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
     """Copies a Meiro workspace.
 
-    On Airflow 3.3 and later, a retry after the copy was made goes on with it and makes no second one. A copy call that
+    A retry after the copy was made goes on with it (not on Airflow 3.0 to 3.2) and makes no second. A copy call that
     got no answer is made again only if no workspace is newer than the call; otherwise the task fails for good and names
     the new workspaces, because nothing in a workspace shows what it is a copy of.
 

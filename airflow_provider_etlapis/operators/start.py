@@ -157,7 +157,7 @@ class RunStarter:
             return self._found_by_marker(spec)
         if self._is_retry and not self._state.is_kept and not can_search:
             self._log.warning(
-                "Before Airflow 3.3 there is no task state store, and this vendor cannot be searched: whether an "
+                "Airflow 3.0 to 3.2 have no task state store, and this vendor cannot be searched: whether an "
                 "earlier try has left a run is unknown. Starting one"
             )
         return None
@@ -195,7 +195,7 @@ class RunStarter:
         else:
             began = self._dag_run_began.timestamp() if self._dag_run_began else self._intent.at
             intent = replace(self._intent, at=began, is_reconstructed=True)
-            cause = "Before Airflow 3.3 there is no task state store, so an earlier try may have left a run."
+            cause = "Airflow 3.0 to 3.2 have no task state store, so an earlier try may have left a run."
         found = self._settle(spec, intent, cause)
         if found is None:
             return None

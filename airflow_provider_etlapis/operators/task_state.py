@@ -1,4 +1,4 @@
-"""What a try leaves: for the next one in the task state store (Airflow 3.3 and later), for others as XComs."""
+"""What a try leaves: for the next one in a store (Airflow 2, and 3.3 and later), for others as XComs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import TaskStateUnavailableError
 from airflow_provider_etlapis.links import XCOM_RUN_URL
+from airflow_provider_etlapis.operators.state_store import store_of
 from airflow_provider_etlapis.runs.claims import Claim
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import AttemptRecord, Intent, fingerprint, marker
@@ -43,7 +44,7 @@ class TaskStateRepository:
     """
 
     def __init__(self, context: Mapping[str, Any], *, enabled: bool) -> None:
-        self._store = context.get("task_state_store") if enabled else None
+        self._store = store_of(context) if enabled else None
         self._is_first_try = context["ti"].try_number <= 1
 
     @property

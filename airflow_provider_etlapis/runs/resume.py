@@ -32,7 +32,7 @@ class Intent:
     :param watermark: what the vendor's side looked like before the start call, as plain JSON; by vendor.
     :param acts_until: seconds since the epoch, by when a call without an answer has taken effect if ever; ``None``
         where the call was cut off.
-    :param is_reconstructed: whether nothing was written down (Airflow before 3.3): then ``at`` is only the earliest
+    :param is_reconstructed: whether nothing was written down (Airflow 3.0 to 3.2): then ``at`` is only the earliest
         moment at which an earlier try may have called, and a run since then is not shown to be ours by its time.
     """
 
@@ -127,7 +127,7 @@ def plan(
     :param record: what an earlier try left, if anything.
     :param intent: of this try.
     :param earlier_tries: whether this is a retry (automatic, not a first try or a try after a clear).
-    :param keeps_state: whether there is a store that would have kept a record (Airflow 3.3 and later).
+    :param keeps_state: whether there is a store that would have kept a record (not on Airflow 3.0 to 3.2).
         Where there is none, a retry has to look for the run on the vendor's side.
     :param has_marker: whether the vendor's runs carry a text that shows whose they are.
     """

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,10 @@ _READ_INDIVIDUALLY = 3
 """Fewer than that are read one by one: a list costs as much."""
 _MOST_AT_ONCE = 16
 """Cancels under way, their wait for the budget included."""
+PERSISTENCE = 300.0
+"""Seconds for which a cancel is tried again while the vendor is away or its rate limit is used up."""
+PAUSE = 5.0
+"""Seconds between two tries."""
 _INTERVAL = 0.25
 _QUICK = 4
 """Cancels in that many seconds that make a vendor quick: they go one after the other, on one connection. With fewer,
@@ -49,8 +53,14 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    """A run to cancel.
+
+    :param until: loop time until which it is tried again if that may help.
+    """
+
     ref: RunRef
     answer: asyncio.Future[CancelReport]
+    until: float
 
 
 class CancelQueue:
@@ -76,7 +86,8 @@ class CancelQueue:
         :raises EtlApiError: if it failed.
         """
         if ref.run_id not in self._pending:
-            self._pending[ref.run_id] = _Asked(ref, asyncio.get_running_loop().create_future())
+            loop = asyncio.get_running_loop()
+            self._pending[ref.run_id] = _Asked(ref, loop.create_future(), loop.time() + PERSISTENCE)
         asked = self._pending[ref.run_id]
         if self._worker is None:
             # In an empty context: its log lines belong to no task.
@@ -106,7 +117,10 @@ class CancelQueue:
         async def one_by_one() -> None:
             while left:
                 asked = left.popleft()
-                await self._answer(asked, seen.get(asked.ref.run_id))
+                pause = await self._answer(asked, seen.pop(asked.ref.run_id, None))
+                if pause is not None:
+                    left.append(asked)
+                    await asyncio.sleep(pause)
 
         async with asyncio.TaskGroup() as group:
             at_once = 0
@@ -118,11 +132,22 @@ class CancelQueue:
                 begun = len(batch) - len(left)
                 await asyncio.sleep(_INTERVAL)
 
-    async def _answer(self, asked: _Asked, seen: RemoteRun | None) -> None:
+    async def _answer(self, asked: _Asked, seen: RemoteRun | None) -> float | None:
+        """Cancel one run. Return ``None`` if that is settled, else the seconds after which to try again.
+
+        By then a cancel that got no answer has taken effect if ever, and the run is read before another is sent.
+        """
         ref, answer = asked.ref, asked.answer
+        has_time = asyncio.get_running_loop().time() + PAUSE < asked.until
         try:
             report = await self._cancel_one(ref, seen)
+            if report.try_again and has_time:
+                log.info("Trying again: %s", report.note)
+                return PAUSE
         except Exception as error:  # noqa: BLE001 one run's failure is that of its kill, not of the others
+            if has_time and isinstance(error, EtlApiError) and error.retry_helps:
+                log.info("Cancelling run %s failed, trying again: %s", ref.run_id, error)
+                return max(PAUSE, error.acts_for)
             log.warning("Cancelling run %s failed, it may still be running: %s", ref.run_id, error)
             if not answer.done():
                 answer.set_exception(error)
@@ -130,10 +155,10 @@ class CancelQueue:
         else:
             if not answer.done():
                 answer.set_result(report)
-        finally:
-            self._under_way -= 1
+        self._under_way -= 1
+        return None
 
-    async def _states(self, batch: Sequence[_Asked]) -> Mapping[str, RemoteRun]:
+    async def _states(self, batch: Sequence[_Asked]) -> dict[str, RemoteRun]:
         """Return what lists tell about these runs; what they do not tell is read individually."""
         hook = self._owner.hook
         if len(batch) < _READ_INDIVIDUALLY or not hook.reads_in_bulk:

@@ -68,7 +68,7 @@ CLAIMS = (
     Claim(
         "marker",
         "it is shown without the task's own note of it too",
-        "without a note (Airflow < 3.3), a person decides",
+        "without a note (Airflow 3.0 to 3.2), a person decides",
         lambda row: row.has_marker,
     ),
     Claim("warning", "a warning is a good end", "no such end", lambda row: row.warning is not None),

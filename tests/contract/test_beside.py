@@ -103,7 +103,7 @@ def test_a_run_with_other_inputs_that_began_at_the_same_moment_is_not_taken(
 
 @pytest.mark.parametrize("ends", [False, True], ids=["goes_on", "ended_well"])
 def test_without_memory_a_retry_does_not_take_a_run_that_no_earlier_try_has_started(stage: Stage, ends: bool) -> None:
-    """Airflow before 3.3: the first try came to nothing, and another task has run the same thing since."""
+    """Airflow 3.0 to 3.2: the first try came to nothing, and another task has run the same thing since."""
     stage.sandbox.plan(LONG, LONG)
     task = stage.task("ours", keeps_state=False)
     stage.sandbox.inject(Fault("*", "status", status=503, times=None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +82,7 @@ def test_both_modes_return_the_same_manifest_and_xcoms(row: Row, sandbox: Vendor
         sandbox.plan(SHORT)
         task = Stage(row, sandbox, deferrable).task()
         manifest = task.run()
+        assert task.ti.xcoms["remote_run"].pop("deadline") > time.time()
         told.append(comparable({"returned": manifest, "xcoms": task.ti.xcoms}, manifest["ids"]))
 
     assert told[0] == told[1]

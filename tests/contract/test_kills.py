@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from airflow_provider_etlapis.sandbox.faults import Fault
 from tests.contract.conftest import LONG, Stage
 from tests.support.airflow_context import TaskLog
 
@@ -81,8 +84,6 @@ def test_a_trigger_that_moves_to_another_triggerer_leaves_the_run_and_goes_on_wa
 
 
 def test_a_cancel_that_the_vendor_does_not_answer_is_said_and_hides_nothing(stage: Stage, task_log: TaskLog) -> None:
-    from airflow_provider_etlapis.sandbox.faults import Fault
-
     stage.sandbox.plan(LONG)
     task = stage.task()
     stage.sandbox.inject(Fault("cancel", "status", status=500, times=None))
@@ -91,3 +92,15 @@ def test_a_cancel_that_the_vendor_does_not_answer_is_said_and_hides_nothing(stag
 
     if stage.row.hook.capabilities.cancel:
         assert "may go on" in task_log.text
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.claims("cancel")
+def test_a_cancel_outlasts_a_vendor_that_is_away_for_a_moment(deferred_stage: Stage, status: int) -> None:
+    deferred_stage.sandbox.plan(LONG)
+    task = deferred_stage.task()
+    deferred_stage.sandbox.inject(Fault("cancel", "status", status=status, retry_after=0, times=3))
+
+    task.kill()
+
+    assert deferred_stage.sandbox.ledger.live_runs() == []

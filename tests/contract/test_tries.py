@@ -121,7 +121,7 @@ def test_a_clear_leaves_a_run_that_policies_leave_alone(stage: Stage) -> None:
 
 @pytest.mark.claims("finds_lost_starts")
 def test_without_memory_of_their_own_retries_still_never_start_twice(stage: Stage) -> None:
-    """Airflow before 3.3 keeps nothing between two tries: only a marker shows then that a run is the task's own."""
+    """Airflow 3.0 to 3.2 keeps nothing between two tries: only a marker shows then that a run is the task's own."""
     stage.sandbox.plan(LONG)
     task = stage.task(keeps_state=False)
     task.lose_process()

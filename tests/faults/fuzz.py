@@ -37,7 +37,7 @@ except ImportError:  # Airflow 2 has Python's own loggers only
 
 from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.runs import evidence
-from airflow_provider_etlapis.triggers import guard
+from airflow_provider_etlapis.triggers import cancel_queue, guard
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
 from tests.contract.row import Row
 from tests.faults.campaign import VENDORS
@@ -299,6 +299,7 @@ def _stage(report: Report) -> Iterator[None]:
         for name in ("ACTS_AFTER_ANSWER", "ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
             stack.enter_context(mock.patch.object(evidence, name, 0.2))
         stack.enter_context(mock.patch.object(guard, "_state_of", return_value="failed"))
+        stack.enter_context(mock.patch.multiple(cancel_queue, PERSISTENCE=2.0, PAUSE=0.2))
         stack.enter_context(mock.patch.dict(os.environ))
         handler = _Defects(report)
         for name in ("airflow_provider_etlapis", "asyncio", "airflow.task"):

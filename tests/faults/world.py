@@ -27,7 +27,7 @@ from airflow_provider_etlapis.runs import evidence, waiting
 from airflow_provider_etlapis.runs.resume import AttemptRecord
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.runs import Run
-from airflow_provider_etlapis.triggers import guard, runtime
+from airflow_provider_etlapis.triggers import cancel_queue, guard, runtime
 from airflow_provider_etlapis.triggers.releases import KILLS_ARE_TOLD
 from airflow_provider_etlapis.wire import policy
 from airflow_provider_etlapis.wire.aio import AsyncClient
@@ -580,6 +580,7 @@ class World:
             for name in ("ACTS_AFTER_ANSWER", "ACTS_AFTER_CLOSE", "ACTS_AFTER_TIMEOUT"):
                 enter(mock.patch.object(evidence, name, 0.04))
             enter(mock.patch.object(runtime, "LINGER", 0.0))
+            enter(mock.patch.multiple(cancel_queue, PERSISTENCE=0.4, PAUSE=0.02))
             enter(mock.patch.object(policy.RetryPolicy.__init__, "__defaults__", (4, 0.002, 0.01, 0.05)))
             patience = waiting.DEFAULT_PATIENCE
             enter(mock.patch.object(waiting.WaitPolicy.__init__, "__defaults__", (None, patience, GRACE)))

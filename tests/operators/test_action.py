@@ -227,7 +227,7 @@ def test_without_a_limit_the_wait_goes_on_to_the_end(world: World, vendor: FakeV
     assert waiting(world, None).state is RunState.SUCCEEDED
 
 
-# -- without a store (Airflow before 3.3) -------------------------------------------------------------------------
+# -- without a store (Airflow 3.0 to 3.2) -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [unsent(), lost(), RuntimeError("a defect"), AirflowTaskTimeout("too long")])

@@ -82,7 +82,7 @@ class FakeTaskInstance:
 
 
 def context_of(ti: FakeTaskInstance, store: FakeStateStore | None = None, **more: Any) -> Any:
-    """Return the context of a try; without a store it is that of Airflow before 3.3."""
+    """Return the context of a try; without a store it is that of Airflow 3.0 to 3.2."""
     context: dict[str, Any] = {
         "ti": ti,
         "dag_run": SimpleNamespace(start_date=ti.dag_run_began),

@@ -35,7 +35,7 @@ class Rehearsal:
     """One task instance.
 
     :param make: makes its operator; called anew for each process that the task would run in.
-    :param store: the task's state store; ``None`` is Airflow before 3.3.
+    :param store: the task's state store; ``None`` is Airflow 3.0 to 3.2.
     """
 
     def __init__(

@@ -251,5 +251,5 @@ class CeleryDirectorHook(CeleryDirectorStart):
             if failure is not None and (failure.status is None or failure.acts_for > evidence.ACTS_AFTER_CLOSE):
                 raise failure  # it may still be carried out
             note = f"run {ref.run_id} was not canceled and may go on; it is {workflow['status']}"
-            return CancelReport(False, f"{note}: {failure}" if failure else note)
+            return CancelReport(False, f"{note}: {failure}" if failure else note, try_again=failure is not None)
         return CancelReport(True, f"asked to cancel run {ref.run_id}. {self.capabilities.cancel_note}")

@@ -37,7 +37,7 @@ def weigh_executions(
 ) -> Search:
     """Return what a look at a job proves about an execute call that got no answer.
 
-    :param before: the job's mark from just before the call; ``None`` where none was kept (Airflow before 3.3).
+    :param before: the job's mark from just before the call; ``None`` where none was kept (Airflow 3.0 to 3.2).
     :param now: the job's mark now.
     :param runs: the executions that the tasks name now and did not name before.
     :param looked_for: in words, for the log.
@@ -59,7 +59,7 @@ def weigh_task_run(
 ) -> Search:
     """Return what a look at a task proves about a start call that got no answer.
 
-    :param before: the task's mark from just before the call; ``None`` where none was kept (Airflow before 3.3).
+    :param before: the task's mark from just before the call; ``None`` where none was kept (Airflow 3.0 to 3.2).
     :param now: the task's mark now.
     :param run: the task's last run, as it is shown now.
     :param looked_for: in words, for the log.

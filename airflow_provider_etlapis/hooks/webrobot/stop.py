@@ -84,5 +84,6 @@ def _report(ref: RunRef, why_not: EtlApiError | None, how: str) -> CancelReport:
     if why_not is None:
         return CancelReport(True, f"asked to stop run {ref.run_id}{how}")
     if isinstance(why_not, VendorUnavailableError):
-        return CancelReport(False, f"the stop of run {ref.run_id} got no usable answer, it may go on: {why_not}")
+        note = f"the stop of run {ref.run_id} got no usable answer, it may go on: {why_not}"
+        return CancelReport(False, note, try_again=True)
     return CancelReport(False, f"run {ref.run_id} could not be stopped, it may go on: {why_not}")

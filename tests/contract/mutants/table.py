@@ -100,7 +100,7 @@ class RepeatableStart(AcmeHook):
         return Call("POST", "v2/runs", json_object, json=body, repeatable="it is harmless")
 
 
-@mutant("test_a_cancel_is_not_sent_again_by_the_wire", "-503_and_applied")
+@mutant("test_a_cancel_is_not_sent_again_without_a_read_of_its_run", "-503_and_applied")
 class RepeatableKill(AcmeHook):
     @endpoint
     def halt_run(self, run_id: str) -> Call[None]:

@@ -263,7 +263,7 @@ def test_adopt_takes_no_job_of_which_the_order_is_unknown(sandbox: DataworqSandb
     assert sandbox.ledger.starts == []
 
 
-# Without a state store (Airflow before 3.3)
+# Without a state store (Airflow 3.0 to 3.2)
 
 
 def test_without_a_store_another_tasks_job_since_the_dag_runs_start_is_not_taken(sandbox: DataworqSandbox, task: Task):

@@ -124,7 +124,7 @@ def test_a_run_of_a_schedule_is_not_taken(etlworks, by):
     assert manifest["ids"]["audit_id"] == etlworks.ledger.starts[0] == "8721935"
 
 
-# Nothing was written down (Airflow before 3.3)
+# Nothing was written down (Airflow 3.0 to 3.2)
 
 
 @MODES

@@ -304,7 +304,7 @@ def test_a_time_without_its_zone_proves_nothing(written, sighting):
 
 
 def test_without_a_note_of_the_call_no_run_is_ours_by_its_time():
-    """Airflow before 3.3: all that is known is when the DAG run began."""
+    """Airflow 3.0 to 3.2: all that is known is when the DAG run began."""
     search = look(row(6, **SHOWN), watermark=None, sent=ALICE, reconstructed=True)
     assert (search.sighting, ids(search)) == (UNSURE, ["1/6"])
 

@@ -173,7 +173,7 @@ def test_a_job_that_names_no_user_is_a_candidate_only(meiro: MeiroSandbox, hook:
 
 
 def test_without_a_state_store_nothing_is_ever_shown_to_be_ours(meiro: MeiroSandbox, hook: MeiroHook) -> None:
-    """Airflow before 3.3: all that is known is when the DAG run began."""
+    """Airflow 3.0 to 3.2: all that is known is when the DAG run began."""
     by(meiro, USER, age=3600.0)
     after = by(meiro, USER, age=-60.0)
 

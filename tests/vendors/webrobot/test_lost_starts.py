@@ -282,7 +282,7 @@ def test_a_task_start_that_takes_effect_two_seconds_after_we_gave_up_is_found(
     assert len(sandbox.ledger.starts) == sandbox.ledger.count("start_task") == 1
 
 
-# -- no task state store (Airflow before 3.3) ---------------------------------------------------------------------
+# -- no task state store (Airflow 3.0 to 3.2) ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("life", [LONG, SHORT, BAD], ids=["going", "good", "bad"])
