@@ -82,6 +82,8 @@ def test_the_link_is_on_the_page_of_a_deferred_a_mapped_and_a_failed_task_and_on
     open_details("pageless", "success")
     links = api.get(f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/pageless/links")["extra_links"]
     assert not links[LINK]
-    assert not [each for each in chromium.all("a[target='_blank']") if LINK in each.text]  # the tab stays within Airflow
+    assert not [
+        each for each in chromium.all("a[target='_blank']") if LINK in each.text
+    ]  # the tab stays within Airflow
 
     api.set_run_state(DAG_ID, run_id, "failed")  # nothing goes on beside the tests after this one
