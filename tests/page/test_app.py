@@ -23,14 +23,19 @@ class Manager:
     def __init__(self, *rights: str) -> None:
         self.rights = set(rights)
 
-    def filter_authorized_dag_ids(self, *, dag_ids: set[str], user: Any, method: str) -> set[str]:
-        return {dag_id for dag_id in dag_ids if f"{method} {dag_id}" in self.rights}
+    def filter_authorized_dag_ids(
+        self, *, dag_ids: set[str], user: Any, method: str, team_name: str = "ours"
+    ) -> set[str]:
+        return {dag_id for dag_id in dag_ids if f"{method} {dag_id}" in self.rights and team_name == "ours"}
 
     def is_authorized_dag(self, *, method: str, access_entity: Any, details: Any, user: Any) -> bool:
-        return f"{method} {details.id}" in self.rights
+        return f"{method} {details.id}" in self.rights and self._is_ours(details)
 
     def is_authorized_connection(self, *, method: str, details: Any, user: Any) -> bool:
-        return f"{method} {details.conn_id}" in self.rights
+        return f"{method} {details.conn_id}" in self.rights and self._is_ours(details)
+
+    def _is_ours(self, details: Any) -> bool:
+        return getattr(details, "team_name", None) in (None, "ours")
 
 
 def row(dag_id: str | None, run_id: str) -> Row:
@@ -101,3 +106,16 @@ def test_a_cancel_needs_the_right_to_edit_and_comes_from_the_page(client: Any, m
 def test_a_link_that_is_no_web_address_does_not_reach_the_browser(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     log_in(monkeypatch, "GET sales")
     assert client.get("/runs").json()["rows"][0]["url"] is None
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="Airflow has no teams before 3.2")
+def test_what_another_team_owns_is_not_seen(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_etlapis.page import access
+
+    teams = {"sales": "ours", "hr": "theirs", "etl": "theirs"}
+    monkeypatch.setattr(access.conf, "getboolean", lambda *_, **__: True)
+    for model in (access.DagModel, access.Connection):
+        monkeypatch.setattr(model, "get_team_name", staticmethod(teams.get))
+    log_in(monkeypatch, "GET sales", "GET hr", "GET etl", "PUT sales")
+    seen = client.get("/runs").json()
+    assert [(found["run_id"], found["can_cancel"]) for found in seen["rows"]] == [("1/1", True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ SWITCHES = (
     "--force-prefers-reduced-motion",
 )
 WIDTH, HEIGHT = 1200, 1000
+NARROWEST = 500
+"""Pixels that a window has at least."""
 PATIENCE = 20.0
 SCREENSHOTS = "ETLAPIS_SCREENSHOTS"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -83,20 +86,32 @@ class Browser:
         """Click an element, whatever transition or tooltip lies over it."""
         self.driver.execute_script("arguments[0].click()", self.one(css, within, text))
 
-    def screenshot(self, name: str, height: int = HEIGHT) -> None:
+    def prefer(self, scheme: str) -> None:
+        """Let the pages see a person who prefers `light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def screenshot(self, name: str, height: int = HEIGHT, width: int = WIDTH) -> None:
         """Keep a picture of the page for the documentation, if the environment asks for pictures.
 
         :param height: of the page in pixels.
+        :param width: of the page in pixels, 500 at least in a window: a narrower one is emulated.
         """
         if not os.environ.get(SCREENSHOTS):
             return
         frame = self.driver.execute_script("return window.outerHeight - window.innerHeight")
-        self.driver.set_window_size(WIDTH, height + frame)
+        self.driver.set_window_size(max(width, NARROWEST), height + frame)
+        if width < NARROWEST:
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.execute_script("document.activeElement.blur()")
+        time.sleep(1.5)  # a page may take a moment to take on a new size or colour
         IMAGES.mkdir(parents=True, exist_ok=True)
         try:
             self.driver.save_screenshot(str(IMAGES / f"{name}.png"))
         finally:
+            if width < NARROWEST:
+                self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
             self.driver.set_window_size(WIDTH, HEIGHT)
 
 
