@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow import __version__
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
+_RELEASE = tuple(int(part) for part in __version__.split(".")[:2])
 PREFIX = "/etlapis"
 _OF_TASK = "dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
 
@@ -33,7 +35,9 @@ class RemoteRunsPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # Airflow only reads it
-        """The page's server; only an API server asks for it."""
+        """The page's server; only an API server asks for it. Before 3.1 there is no place for the page."""
+        if _RELEASE < (3, 1):
+            return []
         from airflow_provider_etlapis.page.app import app
 
         return [{"app": app, "url_prefix": PREFIX, "name": "Remote runs of airflow_provider_etlapis"}]

@@ -17,6 +17,8 @@ from airflow_provider_etlapis.wire.policy import RetryPolicy
 from airflow_provider_etlapis.wire.settings import WireSettings, check_proxy_scheme
 
 _USUAL_PORTS = {"http": 80, "https": 443}
+_TYPES_OF_NOBODY = ("", "http", "https", "generic")
+"""Connection types that say nothing about whose credential they hold."""
 _LONGEST_SHOWN = 200
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _SECRET_WORDS = ("password", "secret", "token", "api_key")
@@ -70,6 +72,12 @@ def read_connection(form: ConnectionForm, connection: Any, extra: Mapping[str, A
     :raises ConnectionSettingsError: naming the field and what it accepts.
     """
     conn_id = connection.conn_id
+    given = (connection.conn_type or "").replace("-", "_")
+    if given not in {form.conn_type, *_TYPES_OF_NOBODY}:
+        raise ConnectionSettingsError(
+            f"Connection {conn_id!r} has the type {given!r}, and its credential may be another system's; "
+            f"{form.hook_name} needs one of the type {form.conn_type!r}"
+        )
     if not isinstance(extra, Mapping):
         raise ConnectionSettingsError(
             f'Connection {conn_id!r}: the extra must be a JSON object, such as {{"retries": 4}}, not a JSON '

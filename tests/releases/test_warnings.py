@@ -18,8 +18,13 @@ warnings.simplefilter("always")
 warnings.showwarning = show
 import airflow_provider_etlapis as package
 
+from airflow import __version__
+
+left_out = (".director_home.", ".webserver_config")
+if tuple(int(part) for part in __version__.split(".")[:2]) < (3, 1):
+    left_out += (".page.",)  # Airflow has no place for it there
 for module in pkgutil.walk_packages(package.__path__, "airflow_provider_etlapis."):
-    if ".director_home." not in module.name and not module.name.endswith("webserver_config"):
+    if not any(name in f"{module.name}." for name in left_out) or module.name == "airflow_provider_etlapis.page":
         importlib.import_module(module.name)
 from airflow.providers_manager import ProvidersManager
 

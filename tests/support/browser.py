@@ -84,7 +84,12 @@ class Browser:
 
     def click(self, css: str, within: WebElement | None = None, text: str = "") -> None:
         """Click an element, whatever transition or tooltip lies over it."""
-        self.driver.execute_script("arguments[0].click()", self.one(css, within, text))
+
+        def clicked() -> bool:
+            self.driver.execute_script("arguments[0].click()", self.one(css, within, text))
+            return True
+
+        self.until(clicked, f"a click on {css} with {text!r}")
 
     def prefer(self, scheme: str) -> None:
         """Let the pages see a person who prefers `light` or `dark`."""
