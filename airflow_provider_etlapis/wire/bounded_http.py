@@ -215,6 +215,7 @@ def _connected(connection: Any, ends_at: float, exchange: Exchange) -> socket.so
             exchange.refused = exchange.refused and error.errno in REFUSED_CONNECTION
             if not isinstance(error, TimeoutError):
                 failure = NewConnectionError(connection, f"Failed to establish a new connection: {error}")
+                failure.__cause__ = error
         else:
             exchange.refused = False
             return sock

@@ -30,6 +30,7 @@ from airflow_provider_etlapis.wire.errors import (
     UnreachableError,
     WireError,
 )
+from airflow_provider_etlapis.wire.failures import cause_of
 from airflow_provider_etlapis.wire.policy import http_date
 from airflow_provider_etlapis.wire.redact import Redactor
 from airflow_provider_etlapis.wire.settings import WireSettings, secrets_of_proxy
@@ -146,10 +147,16 @@ class Channel:
 
         :param over: seconds that the whole exchange was given, if these are over.
         """
-        cause = f"{type(error).__name__}: {self.redact(str(error), 300)}"
+        settings = self.settings
         if over is not None:
             by = "total_timeout of the connection" if request.total_timeout is None else "time that the caller has left"
             cause = f"no whole answer within {over:.3g} s, the {by}"
+        elif timed_out and sent:
+            cause = f"no answer within {request.read_timeout or settings.read_timeout:g} s, the read_timeout"
+        elif timed_out:
+            cause = f"no connection within {settings.connect_timeout:g} s, the connect_timeout; check host and firewall"
+        else:
+            cause = cause_of(error, request.url, self.proxy, self.redact)
         made = UnreachableError(
             f"{request.method} {self.redact(request.url, 500)}: {cause}", sent=sent, timed_out=timed_out
         )
