@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from string import Formatter
 from typing import Any, Literal
 
@@ -137,6 +138,9 @@ def _shown(value: Any) -> str:
     return printable(repr(value), 60)
 
 
+_MISSPELT = 0.85
+"""How alike an unknown key and a field's name are, from 0 to 1, if the key is taken for a slip."""
+
 _READERS = {
     "text": _read_text,
     "password": _read_text,
@@ -221,8 +225,12 @@ class ConnectionForm:
 
         Keys with the prefix of Airflow 2's form (``extra__<conn_type>__``) are understood as well.
 
-        :raises ValueError: naming the field and what it accepts.
+        :raises ValueError: naming the field and what it accepts, or a key that is a field's name misspelt.
         """
+        for key in self.unknown(extra):
+            near = get_close_matches(key[:60], [each.name for each in self.fields], 1, _MISSPELT)
+            if near:
+                raise ValueError(f"extra {printable(key, 60)!r} is not known; is it {near[0]!r} misspelt?")
         values: dict[str, Any] = {}
         for each in self.fields:
             stored = extra.get(each.name, extra.get(f"extra__{self.conn_type}__{each.name}"))
@@ -231,3 +239,9 @@ class ConnectionForm:
             except ValueError as error:
                 raise ValueError(f"extra {each.name!r} {error}") from None
         return values
+
+    def unknown(self, extra: Mapping[str, Any]) -> list[str]:
+        """Return the keys of a connection's extra that are no field of this form."""
+        known = {each.name for each in self.fields}
+        keys = (str(key).removeprefix(f"extra__{self.conn_type}__") for key in extra)
+        return [key for key in keys if key not in known]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_etlapis.exceptions import EtlApiError
-from airflow_provider_etlapis.hooks import opening, programs
-from airflow_provider_etlapis.hooks.connection import ConnectionValues, read_connection
+from airflow_provider_etlapis.hooks import opening, programs, secrecy
+from airflow_provider_etlapis.hooks.connection import ConnectionValues, check_type, read_connection
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.errors import task_error
 from airflow_provider_etlapis.hooks.pages import with_pages
@@ -139,7 +139,9 @@ class ConnectedHook(BaseHook):
             return self._async_client
 
     def _open_channel(self, connection: Any, extra: Any, *, in_triggerer: bool) -> None:
+        check_type(self.form, connection, (self.form.conn_type, getattr(self, "conn_type", "")))
         self._values = values = read_connection(self.form, connection, extra)
+        secrecy.warn_of_unknown(self.log, self.conn_id, self.form.unknown(extra))
         self.capabilities = self.abilities(values)
         self._channel = opening.channel_for(self, values, in_triggerer=in_triggerer)
         if self._earlier_budget is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
@@ -64,6 +64,20 @@ class ConnectionValues:
         return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
+def check_type(form: ConnectionForm, connection: Any, types: Collection[str]) -> None:
+    """Refuse a connection of another system: its credential would go to the wrong server.
+
+    :param types: those that fit.
+    :raises ConnectionSettingsError: naming the type and the one that is needed.
+    """
+    given = (connection.conn_type or "").replace("-", "_")
+    if given not in {*types, *_TYPES_OF_NOBODY}:
+        raise ConnectionSettingsError(
+            f"Connection {connection.conn_id!r} has the type {given!r}, so its credential may be another system's, and "
+            f"nothing was sent; {form.hook_name} needs one of the type {form.conn_type!r}"
+        )
+
+
 def read_connection(form: ConnectionForm, connection: Any, extra: Mapping[str, Any]) -> ConnectionValues:
     """Check a connection against its form.
 
@@ -72,12 +86,6 @@ def read_connection(form: ConnectionForm, connection: Any, extra: Mapping[str, A
     :raises ConnectionSettingsError: naming the field and what it accepts.
     """
     conn_id = connection.conn_id
-    given = (connection.conn_type or "").replace("-", "_")
-    if given not in {form.conn_type, *_TYPES_OF_NOBODY}:
-        raise ConnectionSettingsError(
-            f"Connection {conn_id!r} has the type {given!r}, and its credential may be another system's; "
-            f"{form.hook_name} needs one of the type {form.conn_type!r}"
-        )
     if not isinstance(extra, Mapping):
         raise ConnectionSettingsError(
             f'Connection {conn_id!r}: the extra must be a JSON object, such as {{"retries": 4}}, not a JSON '

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
+from airflow_provider_etlapis.text import printable
 from airflow_provider_etlapis.wire.settings import WireSettings
 
 log = logging.getLogger(__name__)
@@ -17,6 +19,7 @@ _PATIENCE = 5.0
 MOST_MASKED = 64
 """Secrets of a process that are given to Airflow's masker. It never forgets one, and compiles all of them again for
 each new one: 9 ms at the 64th, 150 ms at the 300th, in the event loop. Our own redaction covers later ones too."""
+_MOST_NAMED = 10
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _warned: set[tuple[str, str]] = set()
 _masked: set[int] = set()
@@ -81,6 +84,16 @@ def warn_once(logger: Any, values: ConnectionValues, settings: WireSettings, *, 
             "Connection %r does not verify the server's certificate (verify_tls is off): anybody on the network can "
             "pose as the server and take the credential. Name the server's authority in ca_file instead",
             values.conn_id,
+        )
+
+
+def warn_of_unknown(logger: Any, conn_id: str, unknown: Sequence[str]) -> None:
+    """Warn once per connection and process of keys in its extra that nothing reads."""
+    if unknown and _is_new(conn_id, "extra"):
+        logger.warning(
+            "Connection %r: nothing reads %s of its extra; the documentation of the connection lists what is read",
+            conn_id,
+            ", ".join(printable(repr(key), 60) for key in unknown[:_MOST_NAMED]),
         )
 
 

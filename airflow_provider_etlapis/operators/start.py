@@ -314,19 +314,37 @@ class RunStarter:
     def _in_the_way(self, spec: Mapping[str, Any], error: AlreadyRunningError) -> Attachment | Obstacle:
         policy = self._policy.on_already_running
         if policy == "fail" and self._stopping is None:
-            raise error
+            raise self._with_what_runs(spec, error)
         other = self._hook.find_running(spec)
         if other is None or other.state.is_terminal:
             self._log.info("What was running has ended: starting")
             return Obstacle(None)
         is_stopping = other.ref.run_id == self._stopping
         if policy == "fail" and not is_stopping:
-            raise error
+            raise _naming(error, other)
         if policy == "attach" and not is_stopping:
             self._log.info("Attaching to run %s, which this task did not start", other.ref.run_id)
             record = AttemptRecord(self._intent, owned=False)
             return self._attachment(other, AttachedBecause.ALREADY_RUNNING, record)
         return Obstacle(other.ref)
+
+    def _with_what_runs(self, spec: Mapping[str, Any], error: AlreadyRunningError) -> AlreadyRunningError:
+        try:
+            return _naming(error, self._hook.find_running(spec))
+        except EtlApiError as other:
+            self._log.info("What runs already could not be read: %s", other)
+            return _naming(error, None)
+
+
+def _naming(error: AlreadyRunningError, run: RemoteRun | None) -> AlreadyRunningError:
+    """Return the error with the run that is in the way, and what the task could do instead."""
+    since = f", since {run.started.isoformat(timespec='seconds')}" if run is not None and run.started else ""
+    which = "" if run is None else f" Run {run.ref.run_id} is in the way{since}."
+    error.args = (
+        f"{error}.{which} Nothing was started. on_already_running='wait' starts once it has ended, 'attach' waits for "
+        "it as if it were this task's own",
+    )
+    return error
 
 
 def _may_pass(error: EtlApiError) -> bool:

@@ -16,6 +16,8 @@ import pytest
 from airflow_provider_etlapis.exceptions import ConnectionSettingsError, EtlApiError, VendorUnavailableError
 from airflow_provider_etlapis.hooks import connected
 from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+from tests.contract.row import Row
+from tests.contract.rows import ROWS
 from tests.support.releases import AIRFLOW
 from tests.wire.hostile import HostileServer, trickle
 
@@ -68,6 +70,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "missing authority": ({"extra": {"ca_file": "/no/such/ca.pem"}}, "ca_file"),
     "missing certificate": ({"extra": {"client_certificate": "/no/such/c.pem"}}, "client_certificate"),
+    "another system's type": ({"conn_type": "snowflake"}, "needs one of the type 'celery_director'"),
+    "a misspelt extra": ({"extra": {"read_timeuot": 5}}, "extra 'read_timeuot' is not known; is it 'read_timeout'"),
     "key alone": ({"extra": {"client_key_file": "/no/such/c.key"}}, "client_certificate"),
 }
 if (3, 0) <= AIRFLOW < (3, 3):  # it may not be able to read such a connection, and says that there is none
@@ -112,6 +116,33 @@ def test_the_authorities_of_the_environment_are_checked_too(
         ConnectionSettingsError, match="Connection 'wrong': the environment variable REQUESTS_CA_BUNDLE"
     ):
         list_definitions(colour)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.vendor)
+def test_a_connection_of_another_vendor_is_refused_before_its_credential_is_sent(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = next(each.vendor for each in ROWS if each.vendor != row.vendor)
+    with row.sandbox() as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps({**sandbox.connection(), "conn_type": other}))
+
+        with row.hook("wrong") as hook, pytest.raises(ConnectionSettingsError, match=f"has the type '{other}'"):
+            hook.check()
+
+        assert sandbox.ledger.requests == []
+
+
+def test_a_key_of_the_extra_that_nothing_reads_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_UNREAD", json.dumps({**GOOD, "extra": {"region": "eu"}}))
+
+    for _ in range(2):
+        with CeleryDirectorHook("unread") as hook:
+            assert hook.settings.base_url == GOOD["host"]
+
+    logged = caplog.text + capsys.readouterr().out
+    assert logged.count("Connection 'unread': nothing reads 'region' of its extra") == 1
 
 
 @pytest.mark.parametrize("case", WRONG)

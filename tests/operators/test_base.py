@@ -369,6 +369,8 @@ def test_a_run_in_the_way_fails_the_task_by_default(vendor: FakeVendor, deferrab
     with pytest.raises(AlreadyRunningError, match="theirs is in the way") as failure:
         Rehearsal(operator(deferrable=deferrable)).run()
 
+    assert "Run theirs is in the way" in str(failure.value)
+    assert "Nothing was started. on_already_running='wait' starts once it has ended" in str(failure.value)
     assert isinstance(failure.value, AirflowFailException)
     assert isinstance(failure.value, RequestRefusedError)
 

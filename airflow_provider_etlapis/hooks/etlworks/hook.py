@@ -147,7 +147,7 @@ class EtlworksHook(EtlworksLists):
             f"the start of flow {flow_id} was answered with {answers.quoted(answer, self.channel.redact.excerpt)}"
         )
         if code == 1:
-            raise AlreadyRunningError(f"flow {flow_id} is already running, nothing was started: {answered}")
+            raise AlreadyRunningError(f"flow {flow_id} is already running: {answered}")
         if code in _NOT_STARTED:
             raise VendorUnavailableError(
                 f"{answered}: {_NOT_STARTED[code]}. Are executions suspended in Etlworks?", may_have_acted=False

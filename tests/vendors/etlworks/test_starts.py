@@ -62,7 +62,7 @@ def test_started_with_a_number_in_either_form(mocked, requests_mock, audit_id):
 @pytest.mark.parametrize(
     ("answer", "error", "told"),
     [
-        ({"status": 1}, AlreadyRunningError, "already running, nothing was started"),
+        ({"status": 1}, AlreadyRunningError, "already running"),
         ({"status": 1, "auditId": 5}, AlreadyRunningError, "already running"),
         ({"status": 2}, VendorUnavailableError, "suspended"),
         ({"status": 3}, VendorUnavailableError, "was not running"),
