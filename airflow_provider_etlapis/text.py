@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 _LONGEST_KEY = 200
+_LONGEST_SHOWN = 80
+_NOTHING = ("", "None", "null")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 _MOST_BITS = 1_024
 """Bits of the largest whole number that is stored as one: as many as those of the largest float."""
 
@@ -34,6 +39,26 @@ def printable(text: str, limit: int = LONGEST_TEXT, *, lines: bool = False) -> s
     shown = shown.replace("\r\n", "\n") if lines else shown.replace("\n", "\\n")
     shown = _INVISIBLE.sub(_escaped, shown)
     return shown if len(text) <= limit and len(shown) <= limit else f"{shown[:limit]}..."
+
+
+def shown(value: object) -> str:
+    """Return what somebody gave for a parameter, for a message that refuses it: bounded, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return "a number of more than 300 digits"
+    try:
+        text = printable(repr(value[:_LONGEST_SHOWN]), 90) if isinstance(value, str | bytes) else _SHORT.repr(value)
+    except Exception:  # noqa: BLE001 a value that cannot write itself must not hide what is wrong with it
+        return f"a {type(value).__name__}"
+    if isinstance(value, str | bytes) and len(value) > _LONGEST_SHOWN:
+        return f"{text}... ({len(value):,} characters)"
+    return printable(text, 2 * _LONGEST_SHOWN)
+
+
+def without_value(value: object) -> str:
+    """Return the likely cause, to go after a message, where a template has rendered to nothing; else nothing."""
+    if value is None or (isinstance(value, str) and value.strip() in _NOTHING):
+        return "; a template renders an XCom that is not there as None: has the task that pushes it run?"
+    return ""
 
 
 def clean_json(

@@ -15,6 +15,7 @@ from airflow_provider_etlapis.runs.evidence import Evidence, Search, StartProof
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, RunState
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.text import shown, without_value
 from airflow_provider_etlapis.wire.budget import urgent
 from airflow_provider_etlapis.wire.call import Call
 
@@ -65,9 +66,11 @@ class RemoteRunHook(ConnectedHook):
         """
         make: Callable[..., RunRef] = cls.ref  # type: ignore[attr-defined]  # each vendor's has ids of its own
         names = tuple(signature(make).parameters)
-        parts = run_id.strip().split("/")
+        parts = run_id.strip().split("/") if isinstance(run_id, str) else []
         if len(parts) != len(names):
-            raise InvalidInputError(f"a run of {cls.form.hook_name} is named {'/'.join(names)}, not {run_id!r}")
+            raise InvalidInputError(
+                f"a run of {cls.form.hook_name} is named {'/'.join(names)}, not {shown(run_id)}{without_value(run_id)}"
+            )
         return make(*parts)
 
     @endpoint

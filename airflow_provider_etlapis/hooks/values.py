@@ -10,6 +10,10 @@ from typing import Any
 import pendulum
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.text import shown, without_value
+
+_MOST_DIGITS = 30
+"""Of an id that comes as text: Python reads no number of thousands of digits."""
 
 
 def moment(text: Any) -> datetime | None:
@@ -50,7 +54,7 @@ def uuid_text(value: Any, what: str) -> str:
     try:
         return str(uuid.UUID(str(value).strip()))
     except ValueError:
-        raise InvalidInputError(f"{what} must be a UUID, not {value!r}") from None
+        raise InvalidInputError(f"{what} must be a UUID, not {shown(value)}{without_value(value)}") from None
 
 
 def integer_id(value: Any, what: str) -> int:
@@ -61,9 +65,9 @@ def integer_id(value: Any, what: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     text = value.strip() if isinstance(value, str) else ""
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
-    raise InvalidInputError(f"{what} must be a whole number, not {value!r}")
+    raise InvalidInputError(f"{what} must be a whole number, not {shown(value)}{without_value(value)}")
 
 
 def named(what: Mapping[str, Any], *ways: tuple[str, ...]) -> dict[str, str]:
@@ -76,5 +80,5 @@ def named(what: Mapping[str, Any], *ways: tuple[str, ...]) -> dict[str, str]:
     given = {name: str(value).strip() for name, value in what.items() if value is not None}
     if set(given) not in [set(way) for way in ways] or not all(given.values()):
         asked = ", or ".join(" and ".join(way) for way in ways)
-        raise InvalidInputError(f"what has runs is named by {asked}, not by {dict(what)!r}")
+        raise InvalidInputError(f"what has runs is named by {asked}, not by {shown(dict(what))}")
     return given

@@ -12,6 +12,7 @@ from uuid import UUID
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.inputs import one_of
+from airflow_provider_etlapis.text import shown
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.etlworks import EtlworksHook
@@ -103,7 +104,7 @@ def which_flow(flow_id: int | str | None, flow_name: str | None) -> dict[str, st
 
     :raises InvalidInputError: unless exactly one of both is given; an empty text, as templates leave it, is none.
     """
-    from airflow_provider_etlapis.hooks.etlworks.inputs import flow_name_text, number_id, shown
+    from airflow_provider_etlapis.hooks.etlworks.inputs import flow_name_text, number_id
 
     has_id, has_name = (not (value is None or value == "") for value in (flow_id, flow_name))
     if has_id == has_name:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
-
-_LONGEST_SHOWN = 80
+from airflow_provider_etlapis.text import shown
 
 
 def seconds(value: float | timedelta, name: str) -> float:
@@ -44,9 +42,3 @@ def true_or_false(**switches: object) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise InvalidInputError(f"{name} must be True or False, got {shown(value)}")
-
-
-def shown(value: Any) -> str:
-    """Return a value for a message, at most 80 characters of it."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

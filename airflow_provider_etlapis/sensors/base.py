@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_etlapis.exceptions import SensedRunFailedError
+from airflow_provider_etlapis.exceptions import InvalidInputError, SensedRunFailedError
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
 from airflow_provider_etlapis.operators.deferral import Deferral, read_event, why_no_event
 from airflow_provider_etlapis.operators.ending import ended_badly
@@ -172,3 +172,49 @@ class RemoteRunSensor(HookMixin, BaseSensorOperator):
     def _softened(self, error: Exception) -> Exception:
         """Return what to raise under ``soft_fail``, alike on the worker and after a deferral."""
         return AirflowSkipException(f"Skipping because of soft_fail: {error}") if self.soft_fail else error
+
+
+class OneRunSensor(RemoteRunSensor):
+    """Base of the sensors that wait for one run, named by its ids or by the ``run_id`` that operators push.
+
+    A subclass keeps its ids, and ``run_id``, in attributes of their names.
+    """
+
+    run_id: str | None
+    id_fields: ClassVar[tuple[str, ...]]
+    """The parameters that name a run together; the last alone may also hold a whole ``run_id``."""
+
+    def named_ref(self, *ids: Any) -> RunRef:
+        """Return the run that the ids name.
+
+        :raises InvalidInputError: if one of them cannot be an id.
+        """
+        make: Callable[..., RunRef] = self.hook_class().ref  # type: ignore[attr-defined]  # each with ids of its own
+        return make(*ids)
+
+    def check_name(self) -> None:
+        """Check, when the DAG is parsed, that the run is named in one way.
+
+        :raises InvalidInputError: saying what is missing, or one too many.
+        """
+        missing = [field for field in self.id_fields if getattr(self, field) is None]
+        ids = " and ".join(self.id_fields)
+        if self.run_id is None and missing:
+            raise InvalidInputError(
+                f"name the run by {ids}, or by run_id as operators push it; {' and '.join(missing)} is missing"
+            )
+        if self.run_id is not None and len(missing) < len(self.id_fields):
+            raise InvalidInputError(f"name the run by {ids}, or by run_id, not by both")
+
+    def ref(self) -> RunRef:
+        """Return the run to wait for."""
+        if self.run_id is not None:
+            return self.hook_class().ref_of(self.run_id)
+        *others, last = self.id_fields
+        whole = getattr(self, last)
+        if not isinstance(whole, str) or "/" not in whole:
+            return self.named_ref(*(getattr(self, field) for field in self.id_fields))
+        ref = self.hook_class().ref_of(whole)
+        if any(str(getattr(self, field)).strip() != ref.ids.get(field) for field in others):
+            raise InvalidInputError(f"{last} is {whole!r}, which is another run than {' and '.join(others)} say")
+        return ref

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.operators.etlworks import ON_WARNING, OnWarning, which_flow
 from airflow_provider_etlapis.operators.inputs import one_of
-from airflow_provider_etlapis.sensors.base import RemoteRunSensor
+from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.etlworks import EtlworksHook
@@ -40,27 +40,34 @@ class _EtlworksSensor(RemoteRunSensor):
         return EtlworksHook
 
 
-class EtlworksFlowExecutionSensor(_EtlworksSensor):
+class EtlworksFlowExecutionSensor(_EtlworksSensor, OneRunSensor):
     """Waits until one run of an Etlworks flow, whoever started it, has ended well.
 
     :param flow_id: number of the flow.
     :param audit_id: number of the run.
+    :param run_id: the run as operators push it under ``run_id``, in place of the ids.
     :param on_warning: whether an end with a warning is a success (``"succeed"``) or a failure (``"fail"``).
     :param etlworks_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.sensors.base.RemoteRunSensor`.
     """
 
-    template_fields: Sequence[str] = ("flow_id", "audit_id", "etlworks_conn_id")
+    template_fields: Sequence[str] = ("flow_id", "audit_id", "run_id", "etlworks_conn_id")
+    id_fields = ("flow_id", "audit_id")
 
-    def __init__(self, *, flow_id: int | str, audit_id: int | str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        flow_id: int | str | None = None,
+        audit_id: int | str | None = None,
+        run_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.audit_id = audit_id
-
-    def ref(self) -> RunRef:
-        """Return the run to wait for."""
-        return self.hook_class().ref(self.flow_id, self.audit_id)
+        self.run_id = run_id
+        self.check_name()
 
 
 class EtlworksFlowSensor(_EtlworksSensor):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
-from airflow_provider_etlapis.sensors.base import RemoteRunSensor
+from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.meiro import MeiroHook
@@ -30,26 +30,33 @@ class _MeiroSensor(RemoteRunSensor):
         return MeiroHook
 
 
-class MeiroWorkspaceJobSensor(_MeiroSensor):
+class MeiroWorkspaceJobSensor(_MeiroSensor, OneRunSensor):
     """Waits until one job of a Meiro workspace, whoever started it, has ended well.
 
     :param workspace_id: id of the workspace.
     :param job_id: id of the job.
+    :param run_id: the run as operators push it under ``run_id``, in place of the ids.
     :param meiro_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.sensors.base.RemoteRunSensor`.
     """
 
-    template_fields: Sequence[str] = ("workspace_id", "job_id", "meiro_conn_id")
+    template_fields: Sequence[str] = ("workspace_id", "job_id", "run_id", "meiro_conn_id")
+    id_fields = ("workspace_id", "job_id")
 
-    def __init__(self, *, workspace_id: int | str, job_id: int | str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        workspace_id: int | str | None = None,
+        job_id: int | str | None = None,
+        run_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.workspace_id = workspace_id
         self.job_id = job_id
-
-    def ref(self) -> RunRef:
-        """Return the job to wait for."""
-        return self.hook_class().ref(self.workspace_id, self.job_id)
+        self.run_id = run_id
+        self.check_name()
 
 
 class MeiroWorkspaceSensor(_MeiroSensor):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.sensors.base import RemoteRunSensor
+from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.webrobot import WebRobotHook
@@ -33,29 +33,41 @@ class _WebRobotSensor(RemoteRunSensor):
         return WebRobotHook
 
 
-class WebRobotExecutionSensor(_WebRobotSensor):
+class WebRobotExecutionSensor(_WebRobotSensor, OneRunSensor):
     """Waits until a WebRobot execution, started by anyone, has ended well.
 
     :param project_id: id of the project.
     :param job_id: id of the job.
     :param execution_id: id of the execution, such as ``spark-2d53940045a6-95379617``.
+    :param run_id: the run as operators push it under ``run_id``, in place of the ids.
     :param webrobot_conn_id: id of the Airflow connection.
 
     Further parameters: see :class:`~airflow_provider_etlapis.sensors.base.RemoteRunSensor`.
     """
 
-    template_fields: Sequence[str] = ("project_id", "job_id", "execution_id", "webrobot_conn_id")
+    template_fields: Sequence[str] = ("project_id", "job_id", "execution_id", "run_id", "webrobot_conn_id")
+    id_fields = ("project_id", "job_id", "execution_id")
     ui_color = _COLOR
 
-    def __init__(self, *, project_id: str, job_id: str, execution_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        project_id: str | None = None,
+        job_id: str | None = None,
+        execution_id: str | None = None,
+        run_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
         self.job_id = job_id
         self.execution_id = execution_id
+        self.run_id = run_id
+        self.check_name()
 
-    def ref(self) -> RunRef:
-        """Return the execution to wait for."""
-        return self.hook_class().execution_ref(self.project_id, self.job_id, self.execution_id)
+    def named_ref(self, *ids: str) -> RunRef:
+        """Return the execution that the ids name."""
+        return self.hook_class().execution_ref(*ids)
 
 
 class WebRobotTaskSensor(_WebRobotSensor):

@@ -7,12 +7,12 @@ rendering turned into a number, a lazy XCom sequence. What has one meaning is ac
 from __future__ import annotations
 
 import math
-import reprlib
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.text import shown, without_value
 
 LONGEST_COMMENT = 255
 """Characters that the server's database keeps of a comment; PostgreSQL answers a longer one with a 500."""
@@ -20,17 +20,6 @@ _DEEPEST = 100
 """Levels of a payload; a payload that holds itself has more than any."""
 _LONGEST_NUMBER_BITS = 1024
 """Whole numbers beyond this are none that a database or a task could take."""
-
-_shown = reprlib.Repr()
-_shown.maxstring = _shown.maxother = 60
-
-
-def shown(value: object) -> str:
-    """Return a value as it was given, for a message, at most about 60 characters."""
-    try:
-        return _shown.repr(value)
-    except ValueError:  # a number with more digits than Python converts
-        return f"a {type(value).__name__}"
 
 
 def definition_part(value: object, field: str) -> str:
@@ -71,7 +60,7 @@ def workflow_id_text(value: object) -> str:
     try:
         return str(uuid.UUID(str(value).strip()))
     except ValueError:
-        raise InvalidInputError(f"workflow_id must be a UUID, not {shown(value)}") from None
+        raise InvalidInputError(f"workflow_id must be a UUID, not {shown(value)}{without_value(value)}") from None
 
 
 def payload_object(value: object) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from airflow_provider_etlapis.hooks.dataworq.inputs import (
     checked_name,
     checked_switch,
     job_parameters,
-    shown,
 )
 from airflow_provider_etlapis.hooks.dataworq.jobs import (
     VENDOR,
@@ -45,6 +44,7 @@ from airflow_provider_etlapis.runs.evidence import Evidence, Search
 from airflow_provider_etlapis.runs.model import Capabilities, RemoteRun, RunRef, RunState, newest_first
 from airflow_provider_etlapis.runs.resume import Intent
 from airflow_provider_etlapis.runs.watching import LogLines
+from airflow_provider_etlapis.text import shown
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.call import Call, Response, segment
 

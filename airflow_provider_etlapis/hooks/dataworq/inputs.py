@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.text import shown, without_value
 
 ParameterType = Literal["string", "integer", "float"]
 
@@ -28,19 +29,6 @@ class JobParameter(TypedDict):
 Parameters = Mapping[str, str | int | float] | Sequence[Mapping[str, Any]]
 
 
-def shown(value: Any) -> str:
-    """Return a wrong input for a message: bounded, and no more than its type if it is neither a text nor a number."""
-    if isinstance(value, str):
-        return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}... ({len(value)} characters)"
-    if value is not None and not isinstance(value, int | float):
-        return f"an object of type {type(value).__name__}"
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        return "an integer of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
-
-
 def is_job_id(text: Any) -> bool:
     """Return whether a text can be a job id: one that fits a path and a header."""
     return isinstance(text, str) and _JOB_ID.fullmatch(text) is not None
@@ -59,7 +47,7 @@ def checked_job_id(job_id: Any) -> str:
     if text == "None" or not is_job_id(text):  # "None" is what a template makes of an XCom that is not there
         raise InvalidInputError(
             f"job_id must be the jobId that DataWORQ gave a job, such as 2956fdae-73f8-45ec-a999-bf3514020472, "
-            f"not {shown(job_id)}"
+            f"not {shown(job_id)}{without_value(job_id)}"
         )
     return text
 

@@ -26,6 +26,7 @@ from airflow_provider_etlapis.hooks.etlworks.shapes import (
     RunningTask,
 )
 from airflow_provider_etlapis.hooks.values import moment, uuid_text
+from airflow_provider_etlapis.text import shown
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.call import Call, Page, Query, Response, json_object, segment
 
@@ -118,11 +119,10 @@ class EtlworksApi(RemoteRunHook):
             return found[0]
         if not found:
             raise InvalidInputError(
-                f"no flow visible to the credential of connection {self.conn_id!r} has exactly the name "
-                f"{inputs.shown(name)}"
+                f"no flow visible to the credential of connection {self.conn_id!r} has exactly the name {shown(name)}"
             )
         ids = inputs.listed(str(flow["id"]) for flow in found)
-        raise InvalidInputError(f"{len(found)} flows have the name {inputs.shown(name)}: {ids}; use flow_id instead")
+        raise InvalidInputError(f"{len(found)} flows have the name {shown(name)}: {ids}; use flow_id instead")
 
     @endpoint
     def run_flow(self, flow_id: int | str, parameters: Mapping[str, str] | None = None) -> Call[FlowExecutionResponse]:
@@ -224,7 +224,7 @@ class EtlworksApi(RemoteRunHook):
         :param task_type: ``stream``, ``extract``, ``load``, ``task`` or ``hwm``.
         """
         if task_type is not None and task_type not in TASK_TYPES:
-            raise InvalidInputError(f"task_type must be one of {', '.join(TASK_TYPES)}, not {inputs.shown(task_type)}")
+            raise InvalidInputError(f"task_type must be one of {', '.join(TASK_TYPES)}, not {shown(task_type)}")
         return Call(
             "GET",
             f"etl/rest/v1/tasks/{inputs.number_id(audit_id, 'audit_id')}/",
@@ -321,7 +321,7 @@ def _iso_text(value: datetime | str | None, name: str) -> str | None:
     except OverflowError:  # at both ends of the calendar
         found = None
     if found is None:
-        raise InvalidInputError(f"{name} must be a datetime or ISO 8601, not {inputs.shown(value)}")
+        raise InvalidInputError(f"{name} must be a datetime or ISO 8601, not {shown(value)}")
     return found.isoformat().replace("+00:00", "Z")
 
 
@@ -334,7 +334,7 @@ def _tags(value: str | Sequence[str] | None) -> str | list[str] | None:
     if value is None or isinstance(value, str):
         return _optional(value, "tag")
     if not isinstance(value, list | tuple | set | frozenset) or not value:
-        raise InvalidInputError(f"tag must be a tag or several, not {inputs.shown(value)}; leave it out for all flows")
+        raise InvalidInputError(f"tag must be a tag or several, not {shown(value)}; leave it out for all flows")
     return [inputs.text(tag, "tag") for tag in value]
 
 
@@ -344,4 +344,4 @@ def _day_text(value: date | str) -> str:
     try:
         return date.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise InvalidInputError(f"day must be a date or YYYY-MM-DD, not {inputs.shown(value)}") from None
+        raise InvalidInputError(f"day must be a date or YYYY-MM-DD, not {shown(value)}") from None

@@ -6,31 +6,18 @@ shown.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_etlapis.connection_forms import ETLWORKS_RUN_KEY
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.hooks.values import integer_id
+from airflow_provider_etlapis.text import shown, without_value
 
 LARGEST_ID = 10**18 - 1
 """Etlworks' ids are whole numbers (a), of at most 18 digits here: no database keeps much larger ones."""
 
 _MOST_NAMES = 5
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
-
-
-def shown(value: object) -> str:
-    """Return a value for a message: as Python writes it, with a limit, whatever it is."""
-    if isinstance(value, int) and not -LARGEST_ID <= value <= LARGEST_ID:
-        return f"a number of {value.bit_length()} bits"
-    try:
-        return _SHORT.repr(value)
-    except Exception:  # noqa: BLE001 a value that cannot write itself must not hide what is wrong with it
-        return f"a {type(value).__name__}"
 
 
 def number_id(value: Any, name: str) -> int:
@@ -45,7 +32,7 @@ def number_id(value: Any, name: str) -> int:
     try:
         return integer_id(value, name)
     except InvalidInputError:
-        raise InvalidInputError(f"{name} must be a whole number, not {shown(value)}") from None
+        raise InvalidInputError(f"{name} must be a whole number, not {shown(value)}{without_value(value)}") from None
 
 
 def whole_number(value: Any, name: str, least: int, most: int | None = None) -> int:

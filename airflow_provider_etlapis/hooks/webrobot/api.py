@@ -37,12 +37,12 @@ from airflow_provider_etlapis.hooks.webrobot.inputs import (
     id_text,
     instant,
     job_path,
-    shown,
     spelled,
     task_path,
     whole_number,
 )
 from airflow_provider_etlapis.hooks.webrobot.pages import WebRobotPages
+from airflow_provider_etlapis.text import shown
 from airflow_provider_etlapis.wire.call import Call, json_object, segment
 
 _PROJECTS = "webrobot/api/projects"

@@ -12,12 +12,12 @@ from airflow_provider_etlapis.exceptions import CredentialsRejectedError, Invali
 from airflow_provider_etlapis.hooks.connection import ConnectionValues
 from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.webrobot.documents import is_own_error
-from airflow_provider_etlapis.hooks.webrobot.inputs import shown
 from airflow_provider_etlapis.hooks.webrobot.logs import WebRobotLogs
 from airflow_provider_etlapis.hooks.webrobot.runs import VENDOR, execution_ref, job_ref, task_ref
 from airflow_provider_etlapis.hooks.webrobot.start import WebRobotStarts
 from airflow_provider_etlapis.hooks.webrobot.stop import WebRobotStops
 from airflow_provider_etlapis.runs.model import Capabilities, RunRef
+from airflow_provider_etlapis.text import shown, without_value
 from airflow_provider_etlapis.wire.auth import Auth, HeaderAuth
 from airflow_provider_etlapis.wire.call import Response
 
@@ -99,7 +99,7 @@ class WebRobotHook(WebRobotStarts, WebRobotStops, WebRobotLogs):
                 return cls.job_ref(project_id, job_id)
         raise InvalidInputError(
             f"a run of WebRobot is named project/job/execution, project/job/task:task or project/job, "
-            f"not {shown(run_id)}"
+            f"not {shown(run_id)}{without_value(run_id)}"
         )
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.hooks.values import moment, named
+from airflow_provider_etlapis.text import shown, without_value
 from airflow_provider_etlapis.wire.call import segment
 
 _LONGEST_ID = 200
@@ -19,20 +20,6 @@ _DEEPEST = 50
 _TEMPLATES = (
     "A template renders to text: give the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
 )
-
-
-def shown(value: object) -> str:
-    """Return a value for a message, bounded; what cannot be printed is described."""
-    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        return "a number of more than 1,000 digits"
-    if isinstance(value, str | bytes):
-        text = repr(value[:_SHOWN])
-        return text if len(value) <= _SHOWN else f"{text[:_SHOWN]}... ({len(value)} characters)"
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - whatever a stranger's repr does, the message must come out
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 # Ids and paths
@@ -49,8 +36,10 @@ def id_text(value: Any, what: str) -> str:
         text = value.strip()
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
         text = str(value)
-    if not text or len(text) > _LONGEST_ID or text in {".", ".."} or "/" in text or not text.isprintable():
-        raise InvalidInputError(f"{what} must be an id of WebRobot, such as '210', not {shown(value)}")
+    if not text or len(text) > _LONGEST_ID or text in {".", "..", "None"} or "/" in text or not text.isprintable():
+        raise InvalidInputError(
+            f"{what} must be an id of WebRobot, such as '210', not {shown(value)}{without_value(value)}"
+        )
     return text
 
 

@@ -13,7 +13,8 @@ from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.hooks.endpoints import endpoint, listing
 from airflow_provider_etlapis.hooks.webrobot.documents import parse_anything
-from airflow_provider_etlapis.hooks.webrobot.inputs import id_text, json_object_of, shown, whole_number
+from airflow_provider_etlapis.hooks.webrobot.inputs import id_text, json_object_of, whole_number
+from airflow_provider_etlapis.text import shown
 from airflow_provider_etlapis.wire.call import Call, Page, Response, segment
 from airflow_provider_etlapis.wire.errors import MalformedAnswerError
 
