@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from airflow_provider_etlapis import runs_command as runs
     from airflow_provider_etlapis.demo import command as demo
+    from airflow_provider_etlapis.doctor import command as doctor
     from airflow_provider_etlapis.sandbox import command as sandbox
 
     parser = argparse.ArgumentParser(
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_parser(subparsers)
     sandbox.add_parser(subparsers)
     runs.add_parser(subparsers)
+    doctor.add_parser(subparsers)
     return parser
 
 

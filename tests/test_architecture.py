@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sensors": {"operators", "hooks", "runs", "triggers", "exceptions", "links", "metrics", "text"},
     "inventory": {"connection_forms", "hooks", "runs", "exceptions", "shell"},
     "shell": {"runs"},
+    "doctor": {"connection_forms", "exceptions", "hooks", "inventory", "runs", "shell", "wire"},
     "plugin": {"page"},
     "page": {"inventory", "hooks", "runs", "exceptions", "text"},
     "sandbox": set(),

@@ -35,6 +35,7 @@ class EtlworksServer(VendorSandbox):
     :param credential: what ``connection()`` holds: the API key, or login and password
     :param token_life: seconds that the token of a login is good for
     :param tells_end: whether such a token is a JWT with its end in it
+    :param login_path: the one at which tokens are had, such as ``/v1/token-auth/issue``; ``None``: both of them
     :param refreshes: whether a token is exchanged for a new one
     :param role: of the user behind key and login
     :param list_needs_editor: as one page has it; the quickstart names no role
@@ -71,6 +72,7 @@ class EtlworksServer(VendorSandbox):
         credential: Literal["api_key", "login"] = "api_key",
         token_life: float = 86_400.0,
         tells_end: bool = True,
+        login_path: str | None = None,
         refreshes: bool = True,
         role: Role = "administrator",
         list_needs_editor: bool = False,
@@ -98,6 +100,7 @@ class EtlworksServer(VendorSandbox):
     ) -> None:
         super().__init__(**options)
         self.credential = credential
+        self.login_path = login_path
         self.refreshes = refreshes
         self.role = role
         self.list_needs_editor = list_needs_editor
@@ -182,6 +185,8 @@ class EtlworksServer(VendorSandbox):
     @route("login", "POST", "/rest/v1/token-auth", needs_login=False)
     def log_in(self, call: Call) -> Reply:
         """Exchange login and password for a token."""
+        if self.login_path is not None and not call.path.endswith(self.login_path):
+            return self.error(404, path=call.path)
         body = self._json(call)
         if isinstance(body, Reply):
             return body
