@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_etlapis.connection_forms import FORMS
+from airflow_provider_etlapis.doctor.examination import checks_of
+from airflow_provider_etlapis.forms import ConnectionForm
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -43,3 +47,12 @@ def test_every_page_is_in_the_sites_menu() -> None:
     menu = (ROOT / "docs" / "site" / "mkdocs.yml").read_text()
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"}
     assert {page for page in pages if f" {page}\n" not in menu} == set()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.conn_type)
+def test_the_doctors_page_names_every_check(form: ConnectionForm) -> None:
+    section = (ROOT / "docs" / "doctor.md").read_text().split(f"### {form.hook_name}\n")[1].split("###")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "`" in line]
+
+    wanted = [[f"`{check.id}`", check.assumption, check.how or "needs a run"] for check in checks_of(form.conn_type)]
+    assert rows == wanted
