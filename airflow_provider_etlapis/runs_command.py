@@ -112,6 +112,10 @@ def _show(hook: RemoteRunHook, args: argparse.Namespace) -> int:
 def _cancel(hook: RemoteRunHook, args: argparse.Namespace) -> int:
     ref = hook.ref_of(args.run_id)
     if not hook.capabilities.cancel:
+        run = hook.look(ref)
+        if run.state.is_terminal:
+            say(f"Run {ref.run_id} has ended already: {run.vendor_status}")
+            return 0
         say(f"{hook.form.hook_name} cannot cancel run {ref.run_id}: it goes on. {hook.capabilities.cancel_note}")
         return 1
     report = hook.cancel_run(ref)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_etlapis import exceptions
 from airflow_provider_etlapis.connection_forms import FORMS
 from airflow_provider_etlapis.doctor.examination import checks_of
 from airflow_provider_etlapis.forms import ConnectionForm
@@ -56,3 +57,16 @@ def test_the_doctors_page_names_every_check(form: ConnectionForm) -> None:
 
     wanted = [[f"`{check.id}`", check.assumption, check.how or "needs a run"] for check in checks_of(form.conn_type)]
     assert rows == wanted
+
+
+def test_every_error_of_a_task_is_on_the_page_for_troubleshooting() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    bases = {"EtlApiError", "PermanentError", "RemoteRunError"}  # never raised as such, but by their subclasses
+
+    named = {
+        name
+        for name, found in vars(exceptions).items()
+        if isinstance(found, type) and found.__module__ == exceptions.__name__
+    }
+    assert "ConnectionSettingsError" in named
+    assert {name for name in named - bases if f"`{name}`" not in page} == set()

@@ -114,14 +114,20 @@ def test_cancel_cancels_and_says_what_the_vendor_may_not_do(runs: Runs, director
     assert len(director.ledger.cancels) == 1
 
 
-def test_cancel_where_the_vendor_cannot_says_so_and_sends_nothing(runs: Runs, dataworq: DataworqSandbox) -> None:
+def test_cancel_where_the_vendor_cannot_says_so_or_that_the_run_has_ended(
+    runs: Runs, dataworq: DataworqSandbox
+) -> None:
     run = dataworq.seed_run(life=LONG)
-    before = len(dataworq.ledger.requests)
     code, out, told = runs("cancel", run.id)
     assert (code, out) == (1, "")
     assert "goes on" in told
     assert "no call that cancels" in told
-    assert len(dataworq.ledger.requests) == before
+
+    over = dataworq.seed_run(life=Life(duration=1.0), age=60)
+    code, out, told = runs("cancel", over.id)
+    assert (code, out) == (0, "")
+    assert f"Run {over.id} has ended already: COMPLETED" in told
+    assert {sent.method for sent in dataworq.ledger.requests} == {"GET"}
 
 
 def test_logs_prints_the_end_of_a_log_or_says_that_there_is_none(
