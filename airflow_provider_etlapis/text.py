@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 LONGEST_TEXT = 2_000
@@ -59,6 +60,12 @@ def without_value(value: object) -> str:
     if value is None or (isinstance(value, str) and value.strip() in _NOTHING):
         return "; a template renders an XCom that is not there as None: has the task that pushes it run?"
     return ""
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Return the names that are like one that is not known, to go after a message; else nothing."""
+    alike = get_close_matches(name[:_LONGEST_KEY], [each[:_LONGEST_KEY] for each in names], 3, 0.5)
+    return f"; near it: {', '.join(map(shown, alike))}" if alike else ""
 
 
 def clean_json(

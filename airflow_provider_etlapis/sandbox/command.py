@@ -23,7 +23,8 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "sandbox",
         help="serve the vendors' APIs on localhost",
-        description="Serve the vendors' APIs on 127.0.0.1 until Ctrl-C; prints the connections to export.",
+        description="Serve the vendors' APIs on 127.0.0.1 until Ctrl-C; prints the connections to export, and what can "
+        "be run there.",
     )
     parser.add_argument(
         "--vendor",
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
                     return 1
                 value = shlex.quote(json.dumps(sandbox.connection()))
                 print(f"export AIRFLOW_CONN_{vendor.upper()}_DEFAULT={value}", flush=True)
+                for names in sandbox.offers():
+                    print(f"#   {', '.join(f'{name}={text!r}' for name, text in names.items())}", flush=True)
             print("Serving; Ctrl-C stops it.", file=sys.stderr, flush=True)
             stopped.wait()
     finally:

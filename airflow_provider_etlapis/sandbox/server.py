@@ -185,6 +185,10 @@ class VendorSandbox(ABC):
     def credentials(self) -> dict[str, Any]:
         """Return the connection fields that log in: ``login``, ``password`` and, if need be, ``extra``."""
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return what can be started in it: the arguments that name each thing to an operator."""
+        return []
+
     # -- for tests --------------------------------------------------------------------------------------------
 
     def plan(self, *lives: Life, flow: str | None = None) -> None:

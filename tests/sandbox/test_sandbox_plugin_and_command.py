@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import requests
 
 from airflow_provider_etlapis.sandbox import command
 from airflow_provider_etlapis.sandbox.celery_director import CeleryDirectorSandbox
+from tests.contract.rows import ROWS
 
 pytest_plugins = ("pytester",)
 
@@ -120,3 +122,13 @@ def test_the_command_says_that_a_port_is_taken(capsys):
 
     assert code == 1
     assert f"Cannot serve celery_director on port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.vendor)
+def test_a_sandbox_says_what_can_be_run_in_it(row):
+    with row.sandbox() as sandbox:
+        offered = sandbox.offers()
+    parameters = set(inspect.signature(type(row.operator(task_id="run"))).parameters)
+
+    assert offered
+    assert all(set(names) <= parameters and all(names.values()) for names in offered)

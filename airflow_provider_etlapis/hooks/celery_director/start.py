@@ -36,6 +36,7 @@ from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.runs.evidence import Candidate, Evidence, Search, weigh
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef
 from airflow_provider_etlapis.runs.resume import Intent
+from airflow_provider_etlapis.text import near
 
 _ROWS_BEFORE = 50
 """Rows of the list that are remembered from before a relaunch: 2 kB in the task's state store."""
@@ -72,13 +73,24 @@ class CeleryDirectorStart(CeleryDirectorApi):
             if "relaunch" in spec:
                 started = yield from self.relaunch_workflow.plan(spec["relaunch"])
             else:
-                started = yield from self._start(spec, marker)
+                started = yield from self._start_definition(spec, marker)
         except VendorUnavailableError as error:
             if error.by_vendor and error.status == _BUILD_FAILED:
                 yield from self._refuse_if_never_sent(error, spec, marker)
             raise
         self._zone = self._zone.learned(started["created"], called_at, self._server_now())
         return self._run_for(spec, started)
+
+    def _start_definition(self, spec: Mapping[str, Any], marker: str) -> Program[Workflow]:
+        try:
+            return (yield from self._start(spec, marker))
+        except NotFoundError as error:
+            try:
+                known = [str(each["fullname"]) for each in (yield from self.list_definitions.plan())]
+            except EtlApiError:
+                raise error from None  # the list was only to help
+            error.args = (f"{error}{near('.'.join((str(spec['project']), str(spec['name']))), known)}",)
+            raise
 
     def _start(self, spec: Mapping[str, Any], marker: str) -> Program[Workflow]:
         wanted = spec["project"], spec["name"], spec["payload"]

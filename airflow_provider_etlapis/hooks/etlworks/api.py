@@ -26,7 +26,7 @@ from airflow_provider_etlapis.hooks.etlworks.shapes import (
     RunningTask,
 )
 from airflow_provider_etlapis.hooks.values import moment, uuid_text
-from airflow_provider_etlapis.text import shown
+from airflow_provider_etlapis.text import near, shown
 from airflow_provider_etlapis.wire.auth import Auth
 from airflow_provider_etlapis.wire.call import Call, Page, Query, Response, json_object, segment
 
@@ -113,13 +113,16 @@ class EtlworksApi(RemoteRunHook):
         """
         name = inputs.flow_name_text(name)
         found = [flow for flow in (yield from self.list_flows.plan(q=name)) if flow["name"] == name]
+        visible: list[Flow] = []
         if not found:  # the list need not obey q as we understand it
-            found = [flow for flow in (yield from self.list_flows.plan()) if flow["name"] == name]
+            visible = yield from self.list_flows.plan()
+            found = [flow for flow in visible if flow["name"] == name]
         if len(found) == 1:
             return found[0]
         if not found:
             raise InvalidInputError(
                 f"no flow visible to the credential of connection {self.conn_id!r} has exactly the name {shown(name)}"
+                f"{near(name, (str(flow['name']) for flow in visible))}"
             )
         ids = inputs.listed(str(flow["id"]) for flow in found)
         raise InvalidInputError(f"{len(found)} flows have the name {shown(name)}: {ids}; use flow_id instead")

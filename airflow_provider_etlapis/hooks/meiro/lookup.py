@@ -15,6 +15,7 @@ from airflow_provider_etlapis.hooks.endpoints import Program, endpoint
 from airflow_provider_etlapis.hooks.meiro.calls import id_number, plain_text
 from airflow_provider_etlapis.hooks.meiro.shapes import Workspace
 from airflow_provider_etlapis.hooks.meiro.workspaces import WorkspaceEndpoints
+from airflow_provider_etlapis.text import near
 from airflow_provider_etlapis.wire.call import Call, Page
 
 
@@ -37,6 +38,7 @@ class WorkspaceLookup(WorkspaceEndpoints):
         """
         plain_text(name, "workspace_name")
         found: list[Workspace] = []
+        names: list[str] = []
         for name_filter in (name, None):
             call: Call[Page[Workspace]] | None = self.list_workspaces.first(
                 name_filter=name_filter, show_enabled=True, show_disabled=True
@@ -44,12 +46,15 @@ class WorkspaceLookup(WorkspaceEndpoints):
             while call is not None:
                 page: Page[Workspace] = yield call
                 found += [workspace for workspace in page.items if workspace["name"] == name]
+                names += [str(workspace["name"]) for workspace in page.items]
                 call = page.following
             if found:
                 break
         ids = sorted({workspace["id"] for workspace in found})
         if not ids:
-            raise NotFoundError(f"There is no workspace {name[:200]!r} that connection {self.conn_id!r} may see")
+            raise NotFoundError(
+                f"There is no workspace {name[:200]!r} that connection {self.conn_id!r} may see{near(name, names)}"
+            )
         if len(ids) > 1:
             shown = f"{ids[:20]}".rstrip("]") + (", ...]" if len(ids) > 20 else "]")
             raise InvalidInputError(f"{len(ids)} workspaces have the name {name!r:.200}: use one of the ids {shown}")

@@ -122,6 +122,11 @@ class CeleryDirectorSandbox(VendorSandbox):
 
     # -- what the framework asks ------------------------------------------------------------------------------
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return project and name of each definition."""
+        parts = [fullname.partition(".") for fullname in self.definitions]
+        return [{"project": project, "name": name} for project, _, name in parts]
+
     def credentials(self) -> dict[str, Any]:
         """Return login and password of HTTP Basic, both empty when it is off."""
         login, password = self.auth or ("", "")

@@ -104,6 +104,14 @@ class DataworqSandbox(VendorSandbox):
 
     # -- what the framework asks ------------------------------------------------------------------------------
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return id and name of each flow, and its run profiles."""
+        return [
+            {"flow_id": flow.flow_id, "flow_name": flow.name, "run_profile_name": profile}
+            for flow in self.flows.values()
+            for profile in flow.profiles
+        ]
+
     def credentials(self) -> dict[str, Any]:
         """Return the keys as the connection holds them, and the way in."""
         if self.access == "native":

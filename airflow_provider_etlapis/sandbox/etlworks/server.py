@@ -135,6 +135,10 @@ class EtlworksServer(VendorSandbox):
 
     # -- what the framework asks ------------------------------------------------------------------------------
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return id and name of each flow, one of which names it."""
+        return [{"flow_id": str(flow.id), "flow_name": flow.name} for flow in self.flows.values()]
+
     def credentials(self) -> dict[str, Any]:
         """Return the API key, or login and password; and the call that stops runs, where there is one."""
         extra = {} if self.stop_path is None else {"stop_endpoint": f"POST {self.stop_path}"}

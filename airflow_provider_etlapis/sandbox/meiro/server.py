@@ -129,6 +129,10 @@ class MeiroServer(VendorSandbox):
 
     # -- what the framework asks ------------------------------------------------------------------------------
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return id and name of each workspace, one of which names it."""
+        return [{"workspace_id": str(each.id), "workspace_name": each.name} for each in self.workspaces.values()]
+
     def credentials(self) -> dict[str, Any]:
         """Return e-mail and password; a ready token where there is no login by them."""
         extra: dict[str, Any] = {"user_id": USER}

@@ -133,6 +133,10 @@ class WebRobotRuns(WebRobotFrame):
         draw = random.SystemRandom()
         return f"spark-{draw.getrandbits(48):012x}-{draw.randrange(10**7, 10**8)}"
 
+    def offers(self) -> list[dict[str, str]]:
+        """Return project and id of each job."""
+        return [{"project_id": job.project, "job_id": job.id} for jobs in self.jobs.values() for job in jobs.values()]
+
     def script(self, flow: str, request: Mapping[str, Any], life: Life | None) -> Life:
         """Resolve the life from the job; the stages show in the logs only."""
         job, _ = self._of_flow(flow)
