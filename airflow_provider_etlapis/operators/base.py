@@ -7,12 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.links import RemoteRunLink
+from airflow_provider_etlapis.operators.arguments import LogRemote, TaskArguments
 from airflow_provider_etlapis.operators.attempt import (
     AttachedBecause,
     Attempt,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_etlapis.runs.model import RunRef
-
-LogRemote = Literal[True, False, "on_failure"]
 
 
 class RemoteRunOperator(HookMixin, BaseOperator):
@@ -93,7 +92,7 @@ class RemoteRunOperator(HookMixin, BaseOperator):
         log_remote: LogRemote = "on_failure",
         durable: bool = True,
         follow_progress: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         one_of("on_lost_start", on_lost_start, LOST_START_POLICIES)

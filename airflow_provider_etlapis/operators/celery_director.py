@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from airflow_provider_etlapis.operators.arguments import RunArguments
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.inputs import true_or_false
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.hooks.celery_director import CeleryDirectorHook
+
+
+class _Arguments(RunArguments, total=False):
+    wait_for_all_tasks: bool
+    celery_director_conn_id: str
 
 
 class _CeleryDirectorOperator(RemoteRunOperator):
@@ -20,7 +26,7 @@ class _CeleryDirectorOperator(RemoteRunOperator):
         *,
         wait_for_all_tasks: bool = False,
         celery_director_conn_id: str = "celery_director_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         true_or_false(wait_for_all_tasks=wait_for_all_tasks)
@@ -71,7 +77,7 @@ class CeleryDirectorRunWorkflowOperator(_CeleryDirectorOperator):
         name: str,
         payload: Mapping[str, Any] | None = None,
         comment: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project = project
@@ -110,7 +116,7 @@ class CeleryDirectorRelaunchWorkflowOperator(_CeleryDirectorOperator):
     template_fields: Sequence[str] = ("workflow_id", "celery_director_conn_id")
     ui_color = "#dcefe4"
 
-    def __init__(self, *, workflow_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, workflow_id: str, **kwargs: Unpack[_Arguments]) -> None:
         super().__init__(**kwargs)
         self.workflow_id = workflow_id
 

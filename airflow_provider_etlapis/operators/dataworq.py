@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
+from airflow_provider_etlapis.operators.arguments import RunArguments
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class DataworqExecuteJobOperator(RemoteRunOperator):
         notification_enabled: bool = False,
         flow_name: str | None = None,
         dataworq_conn_id: str = "dataworq_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 from uuid import UUID
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.operators.arguments import RunArguments
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.inputs import one_of
 from airflow_provider_etlapis.text import shown
@@ -60,7 +61,7 @@ class EtlworksRunFlowOperator(RemoteRunOperator):
         run_key_parameter: str | bool | None = None,
         on_warning: OnWarning = "succeed",
         etlworks_conn_id: str = "etlworks_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         one_of("on_warning", on_warning, ON_WARNING)

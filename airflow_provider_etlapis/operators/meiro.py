@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_etlapis.exceptions import EtlApiError, InvalidInputError, VendorUnavailableError
 from airflow_provider_etlapis.operators.action import ActionStep, ActionSteps, Finding, VendorActionOperator
+from airflow_provider_etlapis.operators.arguments import RunArguments, TaskArguments
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.operators.inputs import seconds
@@ -68,7 +69,7 @@ class MeiroRunWorkspaceOperator(_UsesMeiro, RemoteRunOperator):
         workspace_id: int | str | None = None,
         workspace_name: str | None = None,
         meiro_conn_id: str = "meiro_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.workspace_id = workspace_id
@@ -116,7 +117,7 @@ class MeiroCancelWorkspaceJobOperator(_UsesMeiro, VendorActionOperator):
         poll_interval: float | timedelta = 5.0,
         timeout: float | timedelta | None = 300.0,
         meiro_conn_id: str = "meiro_default",
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.workspace_id = workspace_id
@@ -194,7 +195,7 @@ class MeiroCloneWorkspaceOperator(_UsesMeiro, VendorActionOperator):
         workspace_id: int | str,
         name: str | None = None,
         meiro_conn_id: str = "meiro_default",
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.workspace_id = workspace_id

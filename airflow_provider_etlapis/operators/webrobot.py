@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
+from airflow_provider_etlapis.operators.arguments import RunArguments
 from airflow_provider_etlapis.operators.base import RemoteRunOperator
 from airflow_provider_etlapis.operators.webrobot_actions import (
     UI_COLOR,
@@ -65,7 +66,7 @@ class WebRobotExecuteJobOperator(UsesWebRobot, RemoteRunOperator):
         cloud_credential_ids: Sequence[str] | None = None,
         body: Mapping[str, Any] | None = None,
         webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
@@ -111,7 +112,7 @@ class WebRobotStartTaskOperator(UsesWebRobot, RemoteRunOperator):
         job_id: str,
         webrobot_task_id: str,
         webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
+        **kwargs: Unpack[RunArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, get_args
 
 from airflow_provider_etlapis.exceptions import ConflictError, InvalidInputError
 from airflow_provider_etlapis.operators.action import ActionStep, ActionSteps, Finding, VendorActionOperator
+from airflow_provider_etlapis.operators.arguments import TaskArguments
 from airflow_provider_etlapis.operators.hook_mixin import HookMixin
 from airflow_provider_etlapis.operators.inputs import one_of
 from airflow_provider_etlapis.runs.evidence import Evidence
@@ -66,7 +67,7 @@ class WebRobotStopTaskOperator(UsesWebRobot, VendorActionOperator):
         webrobot_task_id: str,
         on_not_running: OnNotRunning = "succeed",
         webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         one_of("on_not_running", on_not_running, get_args(OnNotRunning))
@@ -149,7 +150,7 @@ class WebRobotMetricsOperator(UsesWebRobot, VendorActionOperator):
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
         webrobot_conn_id: str = "webrobot_default",
-        **kwargs: Any,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_etlapis.exceptions import InvalidInputError, SensedRunFailedError
 from airflow_provider_etlapis.links import XCOM_RUN_URL, RemoteRunLink
+from airflow_provider_etlapis.operators.arguments import AirflowSensorArguments
 from airflow_provider_etlapis.operators.deferral import Deferral, read_event, why_no_event
 from airflow_provider_etlapis.operators.ending import ended_badly
 from airflow_provider_etlapis.operators.follow import follow, not_ended, poll_once
@@ -55,7 +56,7 @@ class RemoteRunSensor(HookMixin, BaseSensorOperator):
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_failure_budget: float | timedelta = DEFAULT_PATIENCE,
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowSensorArguments],
     ) -> None:
         if (poke_interval := kwargs.get("poke_interval")) is not None:
             seconds(poke_interval, "poke_interval")

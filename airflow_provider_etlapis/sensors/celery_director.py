@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
+from airflow_provider_etlapis.operators.arguments import SensorArguments
 from airflow_provider_etlapis.operators.inputs import true_or_false
 from airflow_provider_etlapis.sensors.base import OneRunSensor
 
@@ -37,7 +38,7 @@ class CeleryDirectorWorkflowSensor(OneRunSensor):
         run_id: str | None = None,
         wait_for_all_tasks: bool = False,
         celery_director_conn_id: str = "celery_director_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         true_or_false(wait_for_all_tasks=wait_for_all_tasks)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
+from airflow_provider_etlapis.operators.arguments import SensorArguments
 from airflow_provider_etlapis.sensors.base import OneRunSensor
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class DataworqJobSensor(OneRunSensor):
         job_id: str | None = None,
         run_id: str | None = None,
         dataworq_conn_id: str = "dataworq_default",
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.job_id = job_id

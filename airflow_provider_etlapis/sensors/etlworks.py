@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.operators.arguments import SensorArguments
 from airflow_provider_etlapis.operators.etlworks import ON_WARNING, OnWarning, which_flow
 from airflow_provider_etlapis.operators.inputs import one_of
 from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
 DATA_INTERVAL_END = "{{ data_interval_end | default(dag_run.run_after, true) }}"
 
 
+class _Arguments(SensorArguments, total=False):
+    on_warning: OnWarning
+    etlworks_conn_id: str
+
+
 class _EtlworksSensor(RemoteRunSensor):
     ui_color = "#e3ecf7"
     conn_id_field = "etlworks_conn_id"
 
     def __init__(
-        self, *, on_warning: OnWarning = "succeed", etlworks_conn_id: str = "etlworks_default", **kwargs: Any
+        self,
+        *,
+        on_warning: OnWarning = "succeed",
+        etlworks_conn_id: str = "etlworks_default",
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         one_of("on_warning", on_warning, ON_WARNING)
@@ -61,7 +71,7 @@ class EtlworksFlowExecutionSensor(_EtlworksSensor, OneRunSensor):
         flow_id: int | str | None = None,
         audit_id: int | str | None = None,
         run_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
@@ -93,7 +103,7 @@ class EtlworksFlowSensor(_EtlworksSensor):
         flow_id: int | str | None = None,
         flow_name: str | None = None,
         since: datetime | str = DATA_INTERVAL_END,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from airflow_provider_etlapis.exceptions import InvalidInputError
+from airflow_provider_etlapis.operators.arguments import SensorArguments
 from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
 
 if TYPE_CHECKING:
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
     from airflow_provider_etlapis.runs.model import Newest, RunRef
 
 
+class _Arguments(SensorArguments, total=False):
+    meiro_conn_id: str
+
+
 class _MeiroSensor(RemoteRunSensor):
     conn_id_field = "meiro_conn_id"
     ui_color = "#f7e3d0"
 
-    def __init__(self, *, meiro_conn_id: str = "meiro_default", **kwargs: Any) -> None:
+    def __init__(self, *, meiro_conn_id: str = "meiro_default", **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(**kwargs)
         self.meiro_conn_id = meiro_conn_id
 
@@ -50,7 +55,7 @@ class MeiroWorkspaceJobSensor(_MeiroSensor, OneRunSensor):
         workspace_id: int | str | None = None,
         job_id: int | str | None = None,
         run_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.workspace_id = workspace_id
@@ -80,7 +85,7 @@ class MeiroWorkspaceSensor(_MeiroSensor):
         workspace_id: int | str,
         since: datetime | str = "{{ dag_run.start_date }}",
         until: Newest = "ended",
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         if until not in ("ended", "ended_well"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
+from airflow_provider_etlapis.operators.arguments import SensorArguments
 from airflow_provider_etlapis.sensors.base import OneRunSensor, RemoteRunSensor
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ _COLOR = "#dde7f3"
 _END_OF_INTERVAL = "{{ data_interval_end | default(dag_run.run_after, true) }}"
 
 
+class _Arguments(SensorArguments, total=False):
+    webrobot_conn_id: str
+
+
 class _WebRobotSensor(RemoteRunSensor):
     conn_id_field = "webrobot_conn_id"
 
-    def __init__(self, *, webrobot_conn_id: str = "webrobot_default", **kwargs: Any) -> None:
+    def __init__(self, *, webrobot_conn_id: str = "webrobot_default", **kwargs: Unpack[SensorArguments]) -> None:
         super().__init__(**kwargs)
         self.webrobot_conn_id = webrobot_conn_id
 
@@ -56,7 +61,7 @@ class WebRobotExecutionSensor(_WebRobotSensor, OneRunSensor):
         job_id: str | None = None,
         execution_id: str | None = None,
         run_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
@@ -96,7 +101,7 @@ class WebRobotTaskSensor(_WebRobotSensor):
         job_id: str,
         webrobot_task_id: str,
         since: datetime | str | None = _END_OF_INTERVAL,
-        **kwargs: Any,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
@@ -128,7 +133,12 @@ class WebRobotJobSensor(_WebRobotSensor):
     ui_color = _COLOR
 
     def __init__(
-        self, *, project_id: str, job_id: str, since: datetime | str | None = _END_OF_INTERVAL, **kwargs: Any
+        self,
+        *,
+        project_id: str,
+        job_id: str,
+        since: datetime | str | None = _END_OF_INTERVAL,
+        **kwargs: Unpack[_Arguments],
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
