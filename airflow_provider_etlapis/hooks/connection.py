@@ -70,7 +70,7 @@ def check_type(form: ConnectionForm, connection: Any, types: Collection[str]) ->
     :param types: those that fit.
     :raises ConnectionSettingsError: naming the type and the one that is needed.
     """
-    given = (connection.conn_type or "").replace("-", "_")
+    given = (connection.conn_type or "").replace("-", "_").lower()
     if given not in {*types, *_TYPES_OF_NOBODY}:
         raise ConnectionSettingsError(
             f"Connection {connection.conn_id!r} has the type {given!r}, so its credential may be another system's, and "
