@@ -9,10 +9,12 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.sandbox import VENDORS, sandbox_class
 from airflow_provider_etlapis.sandbox.clock import Clock
+from airflow_provider_etlapis.sandbox.replay import options_of
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -33,6 +35,12 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         help="serve only this vendor (may be repeated; default: all)",
     )
     parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="REPORT",
+        help="serve the vendor of this report of etlapis doctor --json, behaving as the server that was examined",
+    )
+    parser.add_argument(
         "--port", type=int, default=0, help="port of the first vendor, the next takes the next; 0: free ones"
     )
     parser.add_argument(
@@ -43,6 +51,15 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code."""
+    vendors: list[str] = args.vendor or sorted(VENDORS)
+    options: dict[str, Any] = {}
+    if args.like is not None:
+        try:
+            report = json.loads(args.like.read_text(encoding="utf-8"))
+            vendors, options = [report["vendor"]], options_of(report)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            print(f"{args.like} cannot be read as a report of etlapis doctor --json: {error}", file=sys.stderr)
+            return 1
     stopped = threading.Event()
 
     def stop(*_: Any) -> None:
@@ -52,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         with ExitStack() as sandboxes:
             clock = Clock(speed=args.speed)
-            for index, vendor in enumerate(args.vendor or sorted(VENDORS)):
+            for index, vendor in enumerate(vendors):
                 port = args.port + index if args.port else 0
                 try:
-                    sandbox = sandboxes.enter_context(sandbox_class(vendor)(port=port, clock=clock))
+                    sandbox = sandboxes.enter_context(sandbox_class(vendor)(port=port, clock=clock, **options))
                 except OSError as error:
                     print(f"Cannot serve {vendor} on port {port}: {error}", file=sys.stderr)
                     return 1

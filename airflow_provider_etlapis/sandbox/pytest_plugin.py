@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,22 @@ class SandboxFactory:
         self._started.append(sandbox)
         if conn_id is not None:
             self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(sandbox.connection()))
+        return sandbox
+
+    def like(self, report: Path, *, conn_id: str | None = None) -> VendorSandbox:
+        """Start the vendor of a report of ``etlapis doctor --json``, behaving as the server that was examined.
+
+        :param report: the file.
+        :param conn_id: as in :meth:`start`; the connection has the settings that the report proposes.
+        """
+        from airflow_provider_etlapis.sandbox.replay import options_of
+
+        told = json.loads(report.read_text(encoding="utf-8"))
+        sandbox = self.start(told["vendor"], **options_of(told))
+        if conn_id is not None:
+            fields = sandbox.connection()
+            fitting = {**fields, "extra": {**fields["extra"], **told.get("proposed", {})}}
+            self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fitting))
         return sandbox
 
     def stop_all(self) -> None:

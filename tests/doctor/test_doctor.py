@@ -17,6 +17,7 @@ from airflow_provider_etlapis.doctor.patient import Patient
 from airflow_provider_etlapis.exceptions import EtlApiError
 from airflow_provider_etlapis.inventory.connections import read_connection
 from airflow_provider_etlapis.sandbox.lives import Life
+from airflow_provider_etlapis.sandbox.replay import options_of
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
 from tests.contract.row import Row
 from tests.contract.rows import ROWS
@@ -206,3 +207,38 @@ def test_a_connection_that_cannot_be_examined_ends_with_code_2(
     assert main(["doctor", *args]) == 2
 
     assert repr(args[1]) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "extra", "seed"),
+    [switch[:4] for switch in SWITCHES],
+    ids=[f"{vendor}-{check}-{next(iter(options.values()))}" for vendor, options, _, _, check, _ in SWITCHES],
+)
+def test_a_report_replayed_by_the_sandbox_gives_the_same_report(
+    vendor: str, options: dict[str, Any], extra: dict[str, Any], seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report_with(**given: Any) -> dict[str, Any]:
+        with served(ROW_OF[vendor], monkeypatch, extra, **given) as sandbox:
+            seed(sandbox)
+            return examined(vendor)
+
+    report = report_with(**options)
+    replayed = options_of(report)
+
+    assert options.items() <= replayed.items()
+    assert differing(report_with(**replayed)) == differing(report)
+
+
+def differing(report: dict[str, Any]) -> list[str]:
+    return [check["id"] for check in report["checks"] if check["verdict"] == "differs"]
+
+
+def test_the_fixture_replays_a_report_and_its_connection_fits(
+    tmp_path: Path, etlapis_sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(ROW_OF["meiro"], monkeypatch, {}, login_path="/users/login", array_style="brackets"):
+        (tmp_path / "report.json").write_text(json.dumps(examined("meiro")))
+
+    etlapis_sandbox.like(tmp_path / "report.json", conn_id="meiro_default")
+
+    assert differing(examined("meiro")) == []
