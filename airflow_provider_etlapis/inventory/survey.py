@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from airflow_provider_etlapis.exceptions import EtlApiError, NotOfferedError
 from airflow_provider_etlapis.hooks.base import RemoteRunHook
 from airflow_provider_etlapis.hooks.errors import trouble_of
 from airflow_provider_etlapis.runs.claims import GRACE, ClaimingTask, RunStanding, standing
 from airflow_provider_etlapis.runs.model import RemoteRun, RunRef, TroubleKind
+
+T = TypeVar("T")
 
 MOST_SINGLE_READS = 200
 """Requests at most for runs that no list shows, a connection and survey; the rest stands as unread."""
@@ -59,6 +63,8 @@ class _Answers:
     missing: set[str] = field(default_factory=set)
     troubles: list[str] = field(default_factory=list)
     can_cancel: bool = False
+    conn_type: str = ""
+    server: str = ""
 
 
 def survey(
@@ -71,6 +77,7 @@ def survey(
     reads_ended: bool = False,
     grace: float = GRACE,
     single_reads: int = MOST_SINGLE_READS,
+    at_once: int = 1,
     now: Callable[[], float] = time.time,
 ) -> Survey:
     """Ask each connection once, and say of each run how it stands to the tasks.
@@ -86,6 +93,7 @@ def survey(
     :param reads_ended: ask also for runs whose end their tasks have seen.
     :param grace: seconds after its task's last change in which a run is not yet an orphan.
     :param single_reads: requests for single runs, a connection at most.
+    :param at_once: connections that are asked at the same time, each in a thread of its own.
     :param of: of the thing with these names alone, as for :meth:`RemoteRunHook.recent_runs`.
     """
     rows: list[Row] = []
@@ -94,17 +102,24 @@ def survey(
     left = list(tasks)
     listed: list[tuple[str, RemoteRun, bool]] = []
     servers: dict[str, str] = {}
-    for conn_id in sorted(known):
+
+    def ask(conn_id: str) -> tuple[str, _Answers | None, str]:
         try:
             with open_hook(conn_id) as hook:
-                servers[conn_id] = hook.settings.base_url
-                mine = [task for task in left if _may_be_of(task, conn_id, hook)]
-                answers = _ask(
-                    hook, [task for task in mine if reads_ended or not task.saw_the_end], newest, of, single_reads
-                )
+                mine = [task for task in tasks if _may_be_of(task, conn_id, hook.form.conn_type)]
+                wanted = [task for task in mine if reads_ended or not task.saw_the_end]
+                answers = _ask(hook, wanted, newest, of, single_reads)
+                answers.conn_type, answers.server = hook.form.conn_type, hook.settings.base_url
         except EtlApiError as error:
-            troubles[conn_id] = str(error)
+            return conn_id, None, str(error)
+        return conn_id, answers, ""
+
+    for conn_id, answers, trouble in _each(ask, sorted(known), at_once):
+        if answers is None:
+            troubles[conn_id] = trouble
             continue
+        servers[conn_id] = answers.server
+        mine = [task for task in left if _may_be_of(task, conn_id, answers.conn_type)]
         if answers.troubles:
             troubles[conn_id] = "; ".join(dict.fromkeys(answers.troubles))
         for task in mine:
@@ -140,9 +155,16 @@ def _is_of(thing: RunRef, run: RunRef) -> bool:
     return thing.vendor == run.vendor and run.run_id.startswith(f"{thing.run_id}/")
 
 
-def _may_be_of(task: ClaimingTask, conn_id: str, hook: RemoteRunHook) -> bool:
+def _may_be_of(task: ClaimingTask, conn_id: str, conn_type: str) -> bool:
     claim = task.claim
-    return claim.conn_id == conn_id or (not claim.conn_id and claim.ref.vendor == hook.form.conn_type)
+    return claim.conn_id == conn_id or (not claim.conn_id and claim.ref.vendor == conn_type)
+
+
+def _each(ask: Callable[[str], T], conn_ids: Sequence[str], at_once: int) -> list[T]:
+    if at_once <= 1:
+        return [ask(conn_id) for conn_id in conn_ids]
+    with ThreadPoolExecutor(at_once, "etlapis-survey") as threads:
+        return list(threads.map(ask, conn_ids))
 
 
 def _ask(

@@ -22,6 +22,8 @@ SHOWN = timedelta(hours=24)
 """How far back runs of tasks are shown."""
 _NEWEST = 50
 _SINGLE_READS = 20
+_AT_ONCE = 16
+"""Connections asked at the same time: one vendor that is away must not hold up the page for its whole patience."""
 _PATIENCE = 10.0
 """Seconds that one connection may take: a person looks at the page."""
 
@@ -80,7 +82,7 @@ class Board:
 
     def _ask(self) -> Survey:
         tasks = self._read_tasks(datetime.now(UTC) - SHOWN)
-        return survey(tasks, self._conn_ids(), self.hook, newest=_NEWEST, single_reads=_SINGLE_READS)
+        return survey(tasks, self._conn_ids(), self.hook, newest=_NEWEST, single_reads=_SINGLE_READS, at_once=_AT_ONCE)
 
     def find(self, conn_id: str, run_id: str) -> Row | None:
         """Return the row of a run, ``None`` if it is not shown."""

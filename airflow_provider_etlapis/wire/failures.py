@@ -56,7 +56,7 @@ def _words(cause: BaseException, scheme: str, place: str) -> str:
     if type(cause).__module__ == "ssl":  # aiohttp's own only say that they are one, and lack what it tells
         return _tls_words(cause, place)
     if number == errno.ECONNREFUSED:
-        return f"connection refused: nobody listens at {place}; check host and port, and whether the server runs"
+        return f"Connection refused: nobody listens at {place}; check host and port, and whether the server runs"
     if number in _NO_WAY:
         return f"there is no way to {place} from this machine; check its network, VPN and firewall"
     if names & _HUNG_UP or number in {errno.ECONNRESET, errno.EPIPE}:

@@ -85,7 +85,7 @@ class Page:
         browser.one("a[href*='dags']")
         browser.open(f"{airflow.base_url}/plugin/remote-runs")
         browser.driver.switch_to.frame(browser.one("iframe"))
-        browser.until(lambda: " runs" in self.status, "the runs")
+        browser.until(lambda: " runs" in self.status, "the runs", 60)
 
     @property
     def status(self) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import pytest
 
+from airflow_provider_etlapis.exceptions import VendorUnavailableError
 from airflow_provider_etlapis.runs.claims import Claim, ClaimingTask, RunStanding
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
@@ -75,3 +79,19 @@ def test_five_people_cost_what_one_costs(row: Row, vendor: VendorSandbox) -> Non
     standings = {each.standing for each in found[0].rows if each.task is not None}
     assert standings == {RunStanding.WAITED_FOR}
     assert not found[0].troubles
+
+
+def test_connections_are_asked_side_by_side_so_that_one_that_is_away_holds_up_no_other() -> None:
+    from airflow_provider_etlapis.inventory.survey import survey
+
+    together = threading.Barrier(3)
+
+    @contextmanager
+    def away(conn_id: str) -> Iterator[Any]:
+        together.wait(20)  # breaks, unless all three are asked at the same time
+        raise VendorUnavailableError(f"{conn_id} is away")
+        yield
+
+    found = survey([], ["a", "b", "c"], away, newest=5, at_once=3)
+
+    assert found.troubles == {conn_id: f"{conn_id} is away" for conn_id in ("a", "b", "c")}

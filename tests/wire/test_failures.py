@@ -61,7 +61,7 @@ def why(client: Client, url: str, **settings: object) -> str:
 def test_where_nobody_listens_host_and_port_are_to_be_checked(client: Client, unused_port: int) -> None:
     told = why(client, f"http://127.0.0.1:{unused_port}")
 
-    assert f"connection refused: nobody listens at 127.0.0.1:{unused_port}; check host and port" in told
+    assert f"Connection refused: nobody listens at 127.0.0.1:{unused_port}; check host and port" in told
 
 
 def test_a_name_that_cannot_be_looked_up(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,10 +10,25 @@ import pytest
 from airflow_provider_etlapis.exceptions import InvalidInputError
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.server import VendorSandbox
+from tests.contract.conftest import connect
 from tests.contract.row import Row
+from tests.contract.rows import ROWS
 from tests.support.rehearsal import Rehearsal
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["sync", "deferrable"])
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: row.vendor)
+def row(request: pytest.FixtureRequest) -> Row:
+    found: Row = request.param
+    return found
+
+
+@pytest.fixture
+def sandbox(row: Row, monkeypatch: pytest.MonkeyPatch) -> Iterator[VendorSandbox]:
+    with row.sandbox() as running:
+        connect(monkeypatch, row, running)
+        yield running
 
 
 def started(row: Row, sandbox: VendorSandbox) -> dict[str, Any]:
