@@ -24,9 +24,9 @@ def _comments(patient: Patient) -> Outcome:
     rows = _rows(patient)
     if not rows:
         return unknown("the server has no run")
-    told = sum("comment" in row for row in rows)
-    if told:
-        return holds(f"{told} of {len(rows)} runs show a comment")
+    shown = sum("comment" in row for row in rows)
+    if shown:
+        return holds(f"{shown} of {len(rows)} runs show a comment")
     return unknown(f"none of {len(rows)} runs shows a comment: a server before 0.8.0, or no run had one")
 
 

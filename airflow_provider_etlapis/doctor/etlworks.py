@@ -57,7 +57,7 @@ def _records(patient: Patient) -> list[Mapping[str, Any]]:
     return found
 
 
-def _told(patient: Patient, names: tuple[str, ...], what: str, **otherwise: Any) -> Outcome:
+def _shown_by(patient: Patient, names: tuple[str, ...], what: str, **otherwise: Any) -> Outcome:
     """Say whether records show one of these names."""
     try:
         records = _records(patient)
@@ -71,18 +71,18 @@ def _told(patient: Patient, names: tuple[str, ...], what: str, **otherwise: Any)
 
 
 def _ids(patient: Patient) -> Outcome:
-    advice = "Where a start gets no answer, its run cannot be told from others: set on_lost_start for that case."
-    return _told(patient, ("auditId",), "the number of their run", advice=advice)
+    advice = "Where a start gets no answer, its run looks like any other: set on_lost_start for that case."
+    return _shown_by(patient, ("auditId",), "the number of their run", advice=advice)
 
 
 def _times(patient: Patient) -> Outcome:
-    return _told(patient, _TIMES, "when they began", advice="EtlworksFlowSensor then needs the daily report.")
+    return _shown_by(patient, _TIMES, "when they began", advice="EtlworksFlowSensor then needs the daily report.")
 
 
 def _inputs(patient: Patient) -> Outcome:
     if patient.extras["run_key_parameter"]:
         return unknown("not needed: the connection sends a run key")
-    return _told(patient, _INPUTS, "what they were started with", run_key_parameter="true")
+    return _shown_by(patient, _INPUTS, "what they were started with", run_key_parameter="true")
 
 
 def _unknown_flow(patient: Patient) -> Outcome:

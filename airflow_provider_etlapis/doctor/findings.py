@@ -13,7 +13,7 @@ class Verdict(StrEnum):
 
     HOLDS = "holds"
     DIFFERS = "differs"
-    UNKNOWN = "cannot be told"
+    UNKNOWN = "unknown"
     """What the check needs is not there at the moment, such as a run that has ended."""
     NEEDS_A_RUN = "needs a run"
     """Only a start, a stop or another write would show it; none is sent."""

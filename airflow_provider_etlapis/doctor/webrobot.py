@@ -57,7 +57,7 @@ def _references(patient: Patient) -> Outcome:
         return unknown("no task of those looked at has run")
     named = sum(bool(task.get("executionReferenceId")) for task in tasks)
     seen = f"{named} of {len(tasks)} tasks that have run name their execution"
-    advice = "Runs of tasks are told apart by their times alone; start whole jobs where it matters."
+    advice = "Runs of tasks are distinguished by their times alone; start whole jobs where it matters."
     return holds(seen) if named == len(tasks) else differs(seen, advice=advice)
 
 

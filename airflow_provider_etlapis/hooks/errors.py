@@ -61,8 +61,8 @@ def _made(error: errors.WireError, conn_id: str) -> exceptions.EtlApiError:
         if isinstance(error, wire_class):
             told = hint.format(conn_id=conn_id)
             return task_class(f"{error} ({told})" if told else str(error))
-    told = f"{error} (connection {conn_id!r})" if isinstance(error, errors.UnreachableError) else str(error)
-    return exceptions.VendorUnavailableError(told)
+    where = f" (connection {conn_id!r})" if isinstance(error, errors.UnreachableError) else ""
+    return exceptions.VendorUnavailableError(f"{error}{where}")
 
 
 def trouble_of(error: exceptions.EtlApiError) -> Trouble:

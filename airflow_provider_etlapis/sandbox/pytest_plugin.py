@@ -50,11 +50,11 @@ class SandboxFactory:
         """
         from airflow_provider_etlapis.sandbox.replay import options_of
 
-        told = json.loads(report.read_text(encoding="utf-8"))
-        sandbox = self.start(told["vendor"], **options_of(told))
+        examined = json.loads(report.read_text(encoding="utf-8"))
+        sandbox = self.start(examined["vendor"], **options_of(examined))
         if conn_id is not None:
             fields = sandbox.connection()
-            fitting = {**fields, "extra": {**fields["extra"], **told.get("proposed", {})}}
+            fitting = {**fields, "extra": {**fields["extra"], **examined.get("proposed", {})}}
             self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fitting))
         return sandbox
 

@@ -59,7 +59,7 @@ _OPTIONS: dict[str, dict[str, Callable[[Mapping[str, Any]], Options]]] = {
 def options_of(report: Mapping[str, Any]) -> Options:
     """Return the options of a sandbox that behaves as the server of a report.
 
-    A check that held, or could not be told, leaves the sandbox as it is; so does one that no option stands for.
+    A check that held, or whose verdict is unknown, leaves the sandbox as it is; so does one that no option stands for.
 
     :param report: as ``etlapis doctor --json`` prints it.
     :raises ValueError: if it is no such report, or about no vendor of ours.

@@ -53,7 +53,7 @@ def _words(cause: BaseException, scheme: str, place: str) -> str:
     names = {each.__name__ for each in type(cause).__mro__}
     if isinstance(cause, socket.gaierror):
         return f"the name in {place} cannot be looked up; check the connection's host, and this machine's DNS"
-    if type(cause).__module__ == "ssl":  # aiohttp's own only say that they are one, and lack what it tells
+    if type(cause).__module__ == "ssl":  # aiohttp's own only claim to be one, and lack its attributes
         return _tls_words(cause, place)
     if number == errno.ECONNREFUSED:
         return f"Connection refused: nobody listens at {place}; check host and port, and whether the server runs"

@@ -26,15 +26,15 @@ def first_name(sandbox: VendorSandbox) -> str:
 @pytest.mark.parametrize("vendor", NAMES)
 def test_the_refusal_names_what_is_near(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = next(row for row in ROWS if row.vendor == vendor)
-    arguments, told = NAMES[vendor]
+    arguments, words = NAMES[vendor]
     with row.sandbox() as sandbox:
         monkeypatch.setenv(f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT", json.dumps(sandbox.connection()))
         if vendor == "meiro":
             name = first_name(sandbox)
-            arguments, told = {**arguments, "workspace_name": f"{name}x"}, told.format(name=name)
+            arguments, words = {**arguments, "workspace_name": f"{name}x"}, words.format(name=name)
 
         with pytest.raises(EtlApiError) as refusal:
             Rehearsal(lambda: row.operator(task_id="run", **arguments)).run()
 
-        assert told in str(refusal.value)
+        assert words in str(refusal.value)
         assert sandbox.ledger.starts == []

@@ -52,16 +52,16 @@ def listen() -> Iterator[Listen]:
 def why(client: Client, url: str, **settings: object) -> str:
     with pytest.raises(errors.UnreachableError) as failure:
         client.send(channel_to(url, retry=NO_RETRY, **settings), read())
-    told = str(failure.value)
-    assert "object at 0x" not in told
-    assert "Max retries" not in told
-    return told
+    message = str(failure.value)
+    assert "object at 0x" not in message
+    assert "Max retries" not in message
+    return message
 
 
 def test_where_nobody_listens_host_and_port_are_to_be_checked(client: Client, unused_port: int) -> None:
-    told = why(client, f"http://127.0.0.1:{unused_port}")
+    message = why(client, f"http://127.0.0.1:{unused_port}")
 
-    assert f"Connection refused: nobody listens at 127.0.0.1:{unused_port}; check host and port" in told
+    assert f"Connection refused: nobody listens at 127.0.0.1:{unused_port}; check host and port" in message
 
 
 def test_a_name_that_cannot_be_looked_up(client: Client) -> None:
@@ -79,12 +79,12 @@ def test_https_where_plain_http_is_spoken(client: Client, server: Server) -> Non
 def test_a_certificate_that_is_not_trusted(client: Client, tmp_path: Path) -> None:
     running = Server(Authority(tmp_path).server_context())
     try:
-        told = why(client, running.url)
+        message = why(client, running.url)
     finally:
         running.close()
 
-    assert "is refused (unable to get local issuer certificate)" in told
-    assert "name its authority in the extra 'ca_file'" in told
+    assert "is refused (unable to get local issuer certificate)" in message
+    assert "name its authority in the extra 'ca_file'" in message
 
 
 def test_what_is_not_http(client: Client, listen: Listen) -> None:
@@ -104,17 +104,17 @@ def test_a_connection_that_is_closed_without_an_answer(client: Client, listen: L
 def test_a_proxy_that_refuses(client: Client, listen: Listen) -> None:
     place = listen(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
-    told = why(client, "https://etl.example.com", proxy=f"http://user:proxy-password@{place}")
+    message = why(client, "https://etl.example.com", proxy=f"http://user:proxy-password@{place}")
 
-    assert f"the proxy {place} lets nothing through (" in told
-    assert "407 Proxy Authentication Required" in told
-    assert "proxy-password" not in told
+    assert f"the proxy {place} lets nothing through (" in message
+    assert "407 Proxy Authentication Required" in message
+    assert "proxy-password" not in message
 
 
 def test_the_task_sees_which_connection_it_was(unused_port: int) -> None:
     error = errors.UnreachableError("GET http://x: connection refused")
 
-    told = task_error(error, "nightly")
+    message = task_error(error, "nightly")
 
-    assert isinstance(told, VendorUnavailableError)
-    assert str(told) == "GET http://x: connection refused (connection 'nightly')"
+    assert isinstance(message, VendorUnavailableError)
+    assert str(message) == "GET http://x: connection refused (connection 'nightly')"
