@@ -40,6 +40,7 @@ T = TypeVar("T")
 _ODD_ANSWER_RETRIES = 2
 
 _TEST_TIMEOUT = 20.0
+_IMPATIENT = RetryPolicy(retries=1, cap=1.0, refused_for=0.0)
 
 
 class ConnectedHook(BaseHook):
@@ -240,6 +241,14 @@ class ConnectedHook(BaseHook):
         copy._ends_at = time.monotonic() + seconds
         copy.capabilities = self.capabilities
         return copy
+
+    def lose_patience(self) -> None:
+        """Try nothing for long from now on: a person waits who will ask again."""
+        channel = self.channel
+        self._channel = channel.with_settings(replace(channel.settings, retry=_IMPATIENT))
+        if "client" in self.__dict__:
+            self.client.close()
+            del self.client
 
     def close(self) -> None:
         """Close the worker's client, if it was opened; the next call looks the connection up anew."""

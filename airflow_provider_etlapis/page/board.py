@@ -104,6 +104,7 @@ class Board:
             if place is not None and place.connection == stored:
                 return place
             made = _Open(hook_of(conn_id, connection), stored)
+            made.hook.lose_patience()
             self._open[conn_id] = made
         if place is not None:
             with place.lock:

@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code."""
     vendors: list[str] = args.vendor or sorted(VENDORS)
     options: dict[str, Any] = {}
-    if args.like is not None:
+    if (like := getattr(args, "like", None)) is not None:
         try:
-            report = json.loads(args.like.read_text(encoding="utf-8"))
+            report = json.loads(like.read_text(encoding="utf-8"))
             vendors, options = [report["vendor"]], options_of(report)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            print(f"{args.like} cannot be read as a report of etlapis doctor --json: {error}", file=sys.stderr)
+            print(f"{like} cannot be read as a report of etlapis doctor --json: {error}", file=sys.stderr)
             return 1
     stopped = threading.Event()
 

@@ -95,3 +95,16 @@ def test_connections_are_asked_side_by_side_so_that_one_that_is_away_holds_up_no
     found = survey([], ["a", "b", "c"], away, newest=5, at_once=3)
 
     assert found.troubles == {conn_id: f"{conn_id} is away" for conn_id in ("a", "b", "c")}
+
+
+def test_a_vendor_that_is_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_etlapis.page.board import Board
+
+    fields = {"conn_type": "celery_director", "host": "http://127.0.0.1:9"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps(fields))
+    board = Board(lambda _: [], lambda: ["away"])
+
+    with board.hook("away") as hook:
+        assert hook.settings.retry.refused_for == 0.0
+        assert hook.settings.retry.retries == 1
+    assert "Connection refused: nobody listens at 127.0.0.1:9" in board.survey().troubles["away"]
