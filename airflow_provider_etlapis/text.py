@@ -43,9 +43,14 @@ def printable(text: str, limit: int = LONGEST_TEXT, *, lines: bool = False) -> s
 
 
 def shown(value: object) -> str:
-    """Return what somebody gave for a parameter, for a message that refuses it: bounded, whatever it is."""
+    """Return what somebody gave for a parameter, for a message that refuses it: bounded, whatever it is.
+
+    Of what holds other values only the type is shown: one of them may be a secret.
+    """
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return "a number of more than 300 digits"
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return f"a {type(value).__name__}"
     try:
         text = printable(repr(value[:_LONGEST_SHOWN]), 90) if isinstance(value, str | bytes) else _SHORT.repr(value)
     except Exception:  # noqa: BLE001 a value that cannot write itself must not hide what is wrong with it

@@ -118,15 +118,15 @@ def test_cancel_where_the_vendor_cannot_says_so_or_that_the_run_has_ended(
     runs: Runs, dataworq: DataworqSandbox
 ) -> None:
     run = dataworq.seed_run(life=LONG)
-    code, out, told = runs("cancel", run.id)
+    code, out, said = runs("cancel", run.id)
     assert (code, out) == (1, "")
-    assert "goes on" in told
-    assert "no call that cancels" in told
+    assert "goes on" in said
+    assert "no call that cancels" in said
 
     over = dataworq.seed_run(life=Life(duration=1.0), age=60)
-    code, out, told = runs("cancel", over.id)
+    code, out, said = runs("cancel", over.id)
     assert (code, out) == (0, "")
-    assert f"Run {over.id} has ended already: COMPLETED" in told
+    assert f"Run {over.id} has ended already: COMPLETED" in said
     assert {sent.method for sent in dataworq.ledger.requests} == {"GET"}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_etlapis.runs.logs import tell_log
-from airflow_provider_etlapis.text import clean_json, printable
+from airflow_provider_etlapis.text import clean_json, printable, shown
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,8 @@ def test_lines_of_a_remote_log_show_what_is_in_them() -> None:
     assert log.lines[3] == f"[remote] {'x' * 2_000}..."
     assert log.lines[4].strip() == "[remote]"
     assert log.lines[5] == "[remote] fake\\n[2026] INFO ours"
+
+
+def test_of_what_holds_other_values_a_refusal_shows_the_type_alone() -> None:
+    for value in ({"password": "s3cret-value"}, ["s3cret-value"], ("s3cret-value",), {"s3cret-value"}):
+        assert shown(value) == f"a {type(value).__name__}"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, unknown
-from airflow_provider_etlapis.doctor.patient import kind_of
-from airflow_provider_etlapis.exceptions import EtlApiError
-from airflow_provider_etlapis.hooks.values import moment
+from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, of_all, unknown
+from airflow_provider_etlapis.doctor.patient import not_there
+from airflow_provider_etlapis.hooks.celery_director.answers import state_of
+from airflow_provider_etlapis.hooks.values import moment, names_zone
+from airflow_provider_etlapis.runs.model import RunState
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.doctor.patient import Patient
 
 _NO_RUN = "00000000-0000-4000-8000-000000000000"
-_KNOWN = frozenset({"pending", "progress", "success", "error", "canceled"})
 
 
 def _rows(patient: Patient) -> list[Any]:
@@ -21,7 +21,7 @@ def _rows(patient: Patient) -> list[Any]:
 
 
 def _comments(patient: Patient) -> Outcome:
-    rows = _rows(patient)
+    rows = patient.once(_rows)
     if not rows:
         return unknown("the server has no run")
     shown = sum("comment" in row for row in rows)
@@ -31,12 +31,12 @@ def _comments(patient: Patient) -> Outcome:
 
 
 def _words(patient: Patient) -> Outcome:
-    rows = _rows(patient)
-    strange = sum(row["status"] not in _KNOWN for row in rows)
-    seen = f"{len(rows) - strange} of {len(rows)} runs have a status that is known"
+    rows = patient.once(_rows)
     if not rows:
         return unknown("the server has no run")
-    return holds(seen) if not strange else differs(seen, advice="A wait takes an unknown status for going on.")
+    known = sum(state_of(row["status"]) is not RunState.UNKNOWN for row in rows)
+    advice = "A wait takes an unknown status for going on."
+    return of_all(known, len(rows), "runs have a status that is known", advice=advice)
 
 
 def _page_size(patient: Patient) -> Outcome:
@@ -48,25 +48,19 @@ def _page_size(patient: Patient) -> Outcome:
 
 
 def _zone(patient: Patient) -> Outcome:
-    rows = _rows(patient)
+    rows = patient.once(_rows)
     if not rows:
         return unknown("the server has no run")
     text = str(rows[0]["created"])
     if moment(text) is None:
         return differs("the time of the newest run is no ISO 8601", advice="Ages of runs are unknown to lists.")
-    has_zone = text.endswith("Z") or "+" in text[10:] or "-" in text[10:]
-    return holds(f"times {'name their zone' if has_zone else 'name no zone: that of the server is learned at a start'}")
+    return holds(
+        f"times {'name their zone' if names_zone(text) else 'name no zone: that of the server is learned at a start'}"
+    )
 
 
 def _unknown_run(patient: Patient) -> Outcome:
-    try:
-        patient.ask(patient.hook.get_workflow.plan(_NO_RUN))
-    except EtlApiError as error:
-        seen = f"a run that is not there: {kind_of(error)}"
-        if error.status == 404 and error.by_vendor:
-            return holds(seen)
-        return differs(seen, advice="Check what stands before the server.")
-    return differs("a run that is not there is answered as if it were")
+    return not_there(patient, "run", patient.hook.get_workflow.plan(_NO_RUN), 404)
 
 
 CHECKS = (

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, unknown
-from airflow_provider_etlapis.doctor.patient import fitting, kind_of
-from airflow_provider_etlapis.exceptions import EtlApiError
+from airflow_provider_etlapis.doctor.patient import fitting, not_there
+from airflow_provider_etlapis.hooks.dataworq.jobs import state_of
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.doctor.patient import Patient
 
 _NO_JOB = "00000000-0000-4000-8000-000000000000"
-_BAD_ENDS = ("ERROR", "CANCELLED")
+_SKEW = 300.0
 
 
 def _access(patient: Patient) -> Outcome:
@@ -23,13 +23,16 @@ def _prefix(patient: Patient) -> Outcome:
     return fitting(patient, "api_prefix", "/api/v1", "/")
 
 
-def _listed(patient: Patient) -> list[Any]:
-    """Return the jobs of both lists, the active ones first."""
-    return [*patient.ask(patient.hook.list_jobs.plan("active")), *patient.ask(patient.hook.list_jobs.plan("history"))]
+def _active(patient: Patient) -> list[Any]:
+    return list(patient.ask(patient.hook.list_jobs.plan("active")))
+
+
+def _history(patient: Patient) -> list[Any]:
+    return list(patient.ask(patient.hook.list_jobs.plan("history")))
 
 
 def _status(patient: Patient) -> Outcome:
-    jobs = _listed(patient)
+    jobs = patient.once(_active) or patient.once(_history)
     if not jobs:
         return unknown("no job is there")
     word = patient.ask(patient.hook.get_job_execution_status.plan(jobs[0]["id"]))
@@ -39,26 +42,20 @@ def _status(patient: Patient) -> Outcome:
 
 
 def _unknown_job(patient: Patient) -> Outcome:
-    error = patient.answers(patient.hook.get_job_execution_status.plan(_NO_JOB))
-    if error is None:
-        return differs("a job that is not there is answered as if it were")
-    seen = f"a job that is not there: {kind_of(error)}"
-    if error.status == 404 and error.by_vendor:
-        return holds(seen)
-    return differs(seen, advice="A job that vanishes is waited for until poll_failure_budget is used up.")
+    return not_there(patient, "job", patient.hook.get_job_execution_status.plan(_NO_JOB), 404)
 
 
 def _bad_ends(patient: Patient) -> Outcome:
-    ended = patient.ask(patient.hook.list_jobs.plan("history"))
+    ended = patient.once(_history)
     if not ended:
         return unknown("no job has ended")
-    bad = sum(job["executionStatus"] in _BAD_ENDS for job in ended)
+    bad = sum(not state_of(job["executionStatus"]).is_good for job in ended)
     seen = f"{bad} of {len(ended)} jobs in the history ended badly"
     return holds(seen) if bad else unknown(f"{seen}: none may have")
 
 
 def _order(patient: Patient) -> Outcome:
-    times = [job["startTime"] for job in patient.ask(patient.hook.list_jobs.plan("history")) if job.get("startTime")]
+    times = [job["startTime"] for job in patient.once(_history) if job.get("startTime")]
     if len(times) < 2 or times[0] == times[-1]:
         return unknown("two jobs that have ended are needed")
     if times == sorted(times, reverse=True):
@@ -70,15 +67,12 @@ def _order(patient: Patient) -> Outcome:
 
 
 def _clock(patient: Patient) -> Outcome:
-    try:
-        patient.ask(patient.hook.list_jobs.plan("active"))
-    except EtlApiError as error:
-        return unknown(f"the list of active jobs: {kind_of(error)}")
+    patient.once(_active)
     ahead = patient.hook.clock_ahead
     if ahead is None:
         return unknown("answers have no Date header")
     seen = f"the clock behind the Date header is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-    return holds(seen) if abs(ahead) <= 300 else differs(seen, advice="Set the clocks.")
+    return holds(seen) if abs(ahead) <= _SKEW else differs(seen, advice="Set the clocks.")
 
 
 CHECKS = (

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, unknown
-from airflow_provider_etlapis.doctor.patient import fitting, kind_of, one
-from airflow_provider_etlapis.exceptions import EtlApiError, NotFoundError, PermissionDeniedError
+from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, of_all, unknown
+from airflow_provider_etlapis.doctor.patient import fitting, kind_of, not_there
+from airflow_provider_etlapis.exceptions import EtlApiError, PermissionDeniedError
+from airflow_provider_etlapis.hooks.endpoints import single
+from airflow_provider_etlapis.hooks.etlworks.answers import STARTED
+from airflow_provider_etlapis.hooks.etlworks.search import PARAMETERS
 
 if TYPE_CHECKING:
     from airflow_provider_etlapis.doctor.patient import Patient
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
 _MOST_FLOWS = 5
 _NO_FLOW = 999_999_999_999
 """Number that no flow has."""
-_TIMES = ("started", "startTime", "startedAt", "start")
-_INPUTS = ("parameters", "params", "variables")
 
 
 def _login_path(patient: Patient) -> Outcome:
@@ -52,7 +53,7 @@ def _records(patient: Patient) -> list[Mapping[str, Any]]:
     flows = patient.ask(patient.hook.list_flows.plan())[:_MOST_FLOWS]
     found: list[Mapping[str, Any]] = []
     for flow in flows:
-        page = patient.ask(one(patient.hook.iter_history.first(flow["id"], 20)))
+        page = patient.ask(single(patient.hook.iter_history.first(flow["id"], 20)))
         found += page.items
     return found
 
@@ -60,14 +61,13 @@ def _records(patient: Patient) -> list[Mapping[str, Any]]:
 def _shown_by(patient: Patient, names: tuple[str, ...], what: str, **otherwise: Any) -> Outcome:
     """Say whether records show one of these names."""
     try:
-        records = _records(patient)
+        records = patient.once(_records)
     except EtlApiError as error:
         return unknown(f"no history could be read: {kind_of(error)}")
     if not records:
         return unknown("no flow of those looked at has run")
     shown = sum(any(record.get(name) is not None for name in names) for record in records)
-    seen = f"{shown} of {len(records)} records show {what}"
-    return holds(seen) if shown == len(records) else differs(seen, **otherwise)
+    return of_all(shown, len(records), f"records show {what}", **otherwise)
 
 
 def _ids(patient: Patient) -> Outcome:
@@ -76,28 +76,22 @@ def _ids(patient: Patient) -> Outcome:
 
 
 def _times(patient: Patient) -> Outcome:
-    return _shown_by(patient, _TIMES, "when they began", advice="EtlworksFlowSensor then needs the daily report.")
+    return _shown_by(patient, STARTED, "when they began", advice="EtlworksFlowSensor then needs the daily report.")
 
 
 def _inputs(patient: Patient) -> Outcome:
     if patient.extras["run_key_parameter"]:
         return unknown("not needed: the connection sends a run key")
-    return _shown_by(patient, _INPUTS, "what they were started with", run_key_parameter="true")
+    return _shown_by(patient, PARAMETERS, "what they were started with", run_key_parameter="true")
 
 
 def _unknown_flow(patient: Patient) -> Outcome:
-    try:
-        patient.ask(patient.hook.get_execution.plan(_NO_FLOW))
-    except NotFoundError as error:
-        return holds(f"a flow that is not there: {kind_of(error)}")
-    except EtlApiError as error:
-        return differs(f"a flow that is not there: {kind_of(error)}", advice="Check what stands before the server.")
-    return holds("a flow that is not there is answered by a record without a status")
+    return not_there(patient, "flow", patient.hook.get_flow.plan(_NO_FLOW))
 
 
 def _log(patient: Patient) -> Outcome:
     try:
-        records = [record for record in _records(patient) if record.get("auditId") and record.get("flowId")]
+        records = [record for record in patient.once(_records) if record.get("auditId") and record.get("flowId")]
         if not records:
             return unknown("no run with its numbers is in the histories that were looked at")
         text = patient.ask(patient.hook.download_log.plan(records[0]["flowId"], records[0]["auditId"]))

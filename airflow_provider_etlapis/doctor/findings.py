@@ -70,6 +70,15 @@ def differs(seen: str, *, advice: str = "", **settings: Any) -> Outcome:
     return Outcome(Verdict.DIFFERS, seen, settings, advice)
 
 
+def of_all(count: int, total: int, what: str, *, advice: str = "", **settings: Any) -> Outcome:
+    """Return the outcome of an assumption about things of which ``count`` bear it out: it holds if all do.
+
+    :param what: the things and what they show, as it follows "3 of 5".
+    """
+    seen = f"{count} of {total} {what}"
+    return holds(seen) if count == total else differs(seen, advice=advice, **settings)
+
+
 def unknown(seen: str) -> Outcome:
     """Return the outcome of an assumption that cannot be probed at the moment."""
     return Outcome(Verdict.UNKNOWN, seen)

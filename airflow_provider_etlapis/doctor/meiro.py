@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, unknown
-from airflow_provider_etlapis.doctor.patient import fitting, kind_of, one
-from airflow_provider_etlapis.exceptions import EtlApiError, NotFoundError, PermissionDeniedError
+from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, of_all, unknown
+from airflow_provider_etlapis.doctor.patient import fitting, not_there
+from airflow_provider_etlapis.exceptions import EtlApiError, PermissionDeniedError
+from airflow_provider_etlapis.hooks.endpoints import single
 from airflow_provider_etlapis.hooks.meiro.calls import granted
+from airflow_provider_etlapis.hooks.meiro.runs import state_of
 from airflow_provider_etlapis.hooks.values import moment
 from airflow_provider_etlapis.wire.call import Call
 
@@ -28,7 +30,7 @@ def _login_path(patient: Patient) -> Outcome:
 
 def _workspaces(patient: Patient, hook: Any = None, **filters: Any) -> list[Any]:
     asked = hook or patient.hook
-    page = patient.ask(one(asked.list_workspaces.first(**filters)), asked)
+    page = patient.ask(single(asked.list_workspaces.first(**filters)), asked)
     return list(page.items)
 
 
@@ -41,7 +43,7 @@ def _lists(patient: Patient) -> Outcome:
     def obeyed(hook: Any) -> bool:
         try:
             rows = patient.ask(hook.list_last_jobs.plan(sorted(wanted)), hook)
-        except (PermissionDeniedError, NotFoundError):
+        except PermissionDeniedError:
             raise
         except EtlApiError:
             return False
@@ -75,12 +77,12 @@ def _spelling(patient: Patient, field: str, values: tuple[str, ...], obeyed: Any
 def _newest_jobs(patient: Patient) -> list[Any]:
     jobs: list[Any] = []
     for row in _workspaces(patient)[:5]:
-        jobs += patient.ask(one(patient.hook.list_workspace_jobs.first(row["id"], page_size=10))).items
+        jobs += patient.ask(single(patient.hook.list_workspace_jobs.first(row["id"], page_size=10))).items
     return jobs
 
 
 def _zone(patient: Patient) -> Outcome:
-    created = [found for job in _newest_jobs(patient) if (found := moment(job.get("created"))) is not None]
+    created = [found for job in patient.once(_newest_jobs) if (found := moment(job.get("created"))) is not None]
     if not created:
         return unknown("no job with a time is there")
     if patient.extras["timezone"] != "UTC":
@@ -93,27 +95,23 @@ def _zone(patient: Patient) -> Outcome:
 
 
 def _page_size(patient: Patient) -> Outcome:
-    rows = patient.ask(one(Call("GET", "workspaces", lambda answer: granted(answer, _PAGE), query={"limit": _PAGE})))
+    rows = patient.ask(single(Call("GET", "workspaces", lambda answer: granted(answer, _PAGE), query={"limit": _PAGE})))
     if rows == _PAGE:
         return holds(f"a page of {_PAGE} rows is granted")
     return differs(f"pages of {rows} rows are granted", advice="Nothing to set: what the server grants is obeyed.")
 
 
 def _history(patient: Patient) -> Outcome:
-    ended = [job for job in _newest_jobs(patient) if job.get("status") in ("finished", "error", "canceled")]
+    ended = [job for job in patient.once(_newest_jobs) if state_of(job["status"]).is_terminal]
     if not ended:
         return unknown("no job of those looked at has ended")
     named = sum(job["status"] in ((job.get("stats") or {}).get("statuses_history") or {}) for job in ended)
-    seen = f"{named} of {len(ended)} jobs that have ended name their end in it"
-    return holds(seen) if named == len(ended) else differs(seen, advice="When such runs ended is not known to tasks.")
+    advice = "When such runs ended is not known to tasks."
+    return of_all(named, len(ended), "jobs that have ended name their end in it", advice=advice)
 
 
 def _unknown_workspace(patient: Patient) -> Outcome:
-    error = patient.answers(patient.hook.get_workspace.plan(_NO_WORKSPACE))
-    if error is None:
-        return differs("a workspace that is not there is answered as if it were")
-    seen = f"a workspace that is not there: {kind_of(error)}"
-    return holds(seen) if error.by_vendor else differs(seen, advice="Check what stands before the server.")
+    return not_there(patient, "workspace", patient.hook.get_workspace.plan(_NO_WORKSPACE))
 
 
 CHECKS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ class Patient:
         self.conn_id = conn_id
         self._connection = connection
         self._open = ExitStack()
+        self._read: dict[Any, Any] = {}
         self.hook: Any = self._open.enter_context(hook_of(conn_id, connection))
         """The vendor's hook on the connection as it is. Its endpoints are asked by :meth:`ask` alone."""
 
@@ -63,6 +64,13 @@ class Patient:
             return error
         return None
 
+    def once(self, read: Callable[[Patient], T]) -> T:
+        """Return what a function reads, asking only once however many checks want it."""
+        if read not in self._read:
+            self._read[read] = read(self)
+        found: T = self._read[read]
+        return found
+
     @contextmanager
     def trying(self, **settings: Any) -> Iterator[Any]:
         """Give a hook on the same connection with other settings in its extra; the budget is that of the patient."""
@@ -73,6 +81,7 @@ class Patient:
     def adopt(self, settings: Mapping[str, Any]) -> None:
         """Go on with other settings, those that have just been found to fit."""
         self._connection = self._with(settings)
+        self._read.clear()
         budget = self.hook.channel.budget
         self.hook = self._open.enter_context(hook_of(self.conn_id, self._connection))
         self.hook.channel.budget = budget
@@ -99,10 +108,19 @@ def kind_of(error: EtlApiError) -> str:
     return f"HTTP {error.status}, {whose}" if error.status is not None else type(error).__name__
 
 
-def one(call: Call[T]) -> Program[T]:
-    """Return a call as a program."""
-    result: T = yield call
-    return result
+def not_there(patient: Patient, what: str, program: Program[Any], status: int | None = None) -> Outcome:
+    """Say how the server answers about a thing that is not there: an error in the vendor's own shape is assumed.
+
+    :param what: the thing, such as "run".
+    :param status: that the error has to have; ``None`` for any.
+    """
+    error = patient.answers(program)
+    if error is None:
+        return differs(f"a {what} that is not there is answered as if it were")
+    seen = f"a {what} that is not there: {kind_of(error)}"
+    if error.by_vendor and status in (None, error.status):
+        return holds(seen)
+    return differs(seen, advice="Check what stands before the server; a wait for what is gone takes longer to end.")
 
 
 def fitting(patient: Patient, field: str, *values: str) -> Outcome:

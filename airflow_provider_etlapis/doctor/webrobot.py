@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_etlapis.doctor.findings import Check, Outcome, differs, holds, unknown
-from airflow_provider_etlapis.doctor.patient import fitting, kind_of
+from airflow_provider_etlapis.doctor.findings import Check, Outcome, of_all, unknown
+from airflow_provider_etlapis.doctor.patient import fitting, not_there
+from airflow_provider_etlapis.hooks.values import names_zone
 from airflow_provider_etlapis.hooks.webrobot.runs import state_of
 from airflow_provider_etlapis.runs.model import RunState
 
@@ -33,7 +34,7 @@ def _jobs(patient: Patient) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _tasks(patient: Patient) -> list[Mapping[str, Any]]:
     tasks: list[Mapping[str, Any]] = []
-    for project_id, job in [each for each in _jobs(patient) if _has_run(each[1])][:_MOST_JOBS]:
+    for project_id, job in [each for each in patient.once(_jobs) if _has_run(each[1])][:_MOST_JOBS]:
         tasks += patient.ask(patient.hook.list_tasks.plan(project_id, str(job["id"])))
     return [task for task in tasks if _has_run(task)]
 
@@ -43,39 +44,34 @@ def _has_run(row: Mapping[str, Any]) -> bool:
 
 
 def _words(patient: Patient) -> Outcome:
-    jobs = [job for _, job in _jobs(patient)]
-    strange = sum(state_of(job.get("executionStatus")) is RunState.UNKNOWN for job in jobs)
+    jobs = [job for _, job in patient.once(_jobs)]
     if not jobs:
         return unknown("no job is visible")
-    seen = f"{len(jobs) - strange} of {len(jobs)} jobs have a status that is known"
-    return holds(seen) if not strange else differs(seen, advice="A wait takes an unknown status for going on.")
+    known = sum(state_of(job.get("executionStatus")) is not RunState.UNKNOWN for job in jobs)
+    advice = "A wait takes an unknown status for going on."
+    return of_all(known, len(jobs), "jobs have a status that is known", advice=advice)
 
 
 def _references(patient: Patient) -> Outcome:
-    tasks = _tasks(patient)
+    tasks = patient.once(_tasks)
     if not tasks:
         return unknown("no task of those looked at has run")
     named = sum(bool(task.get("executionReferenceId")) for task in tasks)
-    seen = f"{named} of {len(tasks)} tasks that have run name their execution"
     advice = "Runs of tasks are distinguished by their times alone; start whole jobs where it matters."
-    return holds(seen) if named == len(tasks) else differs(seen, advice=advice)
+    return of_all(named, len(tasks), "tasks that have run name their execution", advice=advice)
 
 
 def _zone(patient: Patient) -> Outcome:
-    times = [str(task["updatedAt"]) for task in _tasks(patient) if task.get("updatedAt")]
+    times = [str(task["updatedAt"]) for task in patient.once(_tasks) if task.get("updatedAt")]
     if not times:
         return unknown("no task of those looked at has a time")
-    naive = sum(not (time.endswith("Z") or "+" in time[10:] or "-" in time[10:]) for time in times)
-    seen = f"{len(times) - naive} of {len(times)} times name their zone"
-    return holds(seen) if not naive else differs(seen, advice="Times without a zone are taken as UTC.")
+    return of_all(
+        sum(map(names_zone, times)), len(times), "times name their zone", advice="The others are taken as UTC."
+    )
 
 
 def _unknown_project(patient: Patient) -> Outcome:
-    error = patient.answers(patient.hook.get_project.plan(_NO_PROJECT))
-    if error is None:
-        return differs("a project that is not there is answered as if it were")
-    seen = f"a project that is not there: {kind_of(error)}"
-    return holds(seen) if error.by_vendor else differs(seen, advice="Check what stands before the server.")
+    return not_there(patient, "project", patient.hook.get_project.plan(_NO_PROJECT))
 
 
 CHECKS = (

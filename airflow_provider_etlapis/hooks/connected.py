@@ -246,16 +246,17 @@ class ConnectedHook(BaseHook):
         """Try nothing for long from now on: a person waits who will ask again."""
         channel = self.channel
         self._channel = channel.with_settings(replace(channel.settings, retry=_IMPATIENT))
-        if "client" in self.__dict__:
-            self.client.close()
-            del self.client
+        self._close_client()
 
     def close(self) -> None:
         """Close the worker's client, if it was opened; the next call looks the connection up anew."""
+        self._close_client()
+        self._channel = self._values = None
+
+    def _close_client(self) -> None:
         if "client" in self.__dict__:
             self.client.close()
             del self.client
-        self._channel = self._values = None
 
     async def aclose(self) -> None:
         """Close the event loop's client, if it was opened."""

@@ -50,7 +50,7 @@ class BoundEndpoint(Generic[P, T]):
         """Return it as a program, for use inside another one: ``result = yield from hook.get_x.plan(1)``."""
         defined = self._define(self._owner, *args, **kwargs)
         if isinstance(defined, Call):
-            return _single(defined)
+            return single(defined)
         return defined
 
 
@@ -95,7 +95,7 @@ class BoundListing(Generic[P, T]):
     def _items(self, call: Call[Page[T]] | None) -> Iterator[T]:
         paging = Paging[T]()
         while call is not None:
-            page = self._owner.run(_single(call))
+            page = self._owner.run(single(call))
             if paging.repeats(page):
                 return
             yield from page.items
@@ -104,7 +104,7 @@ class BoundListing(Generic[P, T]):
     async def _aio_items(self, call: Call[Page[T]] | None) -> AsyncIterator[T]:
         paging = Paging[T]()
         while call is not None:
-            page = await self._owner.arun(_single(call))
+            page = await self._owner.arun(single(call))
             if paging.repeats(page):
                 return
             for item in page.items:
@@ -150,7 +150,8 @@ def checked_calls(program: Program[T], check: Callable[[Call[Any]], None]) -> Pr
         program.close()
 
 
-def _single(call: Call[T]) -> Program[T]:
+def single(call: Call[T]) -> Program[T]:
+    """Return a call as a program."""
     result: T = yield call
     return result
 

@@ -36,6 +36,11 @@ def moment(text: Any) -> datetime | None:
         return None
 
 
+def names_zone(text: str) -> bool:
+    """Say whether an ISO 8601 text holds the zone of its time."""
+    return text.endswith("Z") or "+" in text[10:] or "-" in text[10:]
+
+
 def moment_of_millis(value: Any) -> datetime | None:
     """Return milliseconds since the epoch as a moment in UTC, ``None`` if it is no number or beyond the calendar."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -80,5 +85,6 @@ def named(what: Mapping[str, Any], *ways: tuple[str, ...]) -> dict[str, str]:
     given = {name: str(value).strip() for name, value in what.items() if value is not None}
     if set(given) not in [set(way) for way in ways] or not all(given.values()):
         asked = ", or ".join(" and ".join(way) for way in ways)
-        raise InvalidInputError(f"what has runs is named by {asked}, not by {shown(dict(what))}")
+        named_by = ", ".join(f"{name}={shown(value)}" for name, value in what.items()) or "nothing"
+        raise InvalidInputError(f"what has runs is named by {asked}, not by {named_by}")
     return given

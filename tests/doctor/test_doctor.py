@@ -153,7 +153,7 @@ def test_nothing_but_reads_and_logins_is_sent_and_the_report_names_nothing_of_th
         secrets = {fields.get("password"), fields.get("login"), *map(str, (fields.get("extra") or {}).values())}
         names = {part for run in sandbox.runs for part in (run.id, run.flow)} | {sandbox.base_url, sandbox.default_flow}
         for text in (*secrets, *names):
-            assert not text or len(str(text)) < 5 or f'"{text}"' not in printed, text
+            assert not text or len(str(text)) < 5 or str(text) not in printed, text
         assert {check["id"] for check in report["checks"]} == {"reach", *(check.id for check in checks_of(row.vendor))}
         assert all(check["verdict"] != "unknown" or check["seen"] for check in report["checks"])
         assert code == (1 if any(check["verdict"] == "differs" for check in report["checks"]) else 0)

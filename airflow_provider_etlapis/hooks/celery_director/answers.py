@@ -70,6 +70,11 @@ class Definition(TypedDict):
     tasks: list[Any]
 
 
+def state_of(status: str) -> RunState:
+    """Return what a status word means; one that is not known goes on."""
+    return _STATES.get(status, RunState.UNKNOWN)
+
+
 def run_of(workflow: Workflow, base_url: str, zone: DatabaseZone, ref: RunRef | None = None) -> RemoteRun:
     """Return a row of the list, or a run with its tasks, as a run.
 
@@ -80,7 +85,7 @@ def run_of(workflow: Workflow, base_url: str, zone: DatabaseZone, ref: RunRef | 
     """
     if ref is not None and ref.since is not None:
         zone = DatabaseZone.by_row(workflow["created"], ref.since)
-    state = _STATES.get(workflow["status"], RunState.UNKNOWN)
+    state = state_of(workflow["status"])
     created = zone.moment(workflow["created"])
     tasks = in_order(workflow["tasks"]) if workflow.get("tasks") else []
     run = RemoteRun(
@@ -225,7 +230,7 @@ def _is_task(task: Any) -> bool:
 
 
 def _step_of(task: WorkflowTask, zone: DatabaseZone) -> Step:
-    state = _STATES.get(task["status"], RunState.UNKNOWN)
+    state = state_of(task["status"])
     return Step(
         name=task["key"],
         state=state,

@@ -15,7 +15,6 @@ ParameterType = Literal["string", "integer", "float"]
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_NAME = 500
-_SHOWN = 80
 
 
 class JobParameter(TypedDict):

@@ -33,7 +33,7 @@ _STATES = {
 }
 
 # (c): only the reporting API names these; the record of a run has them under one of the names, or not at all.
-_STARTED = ("started", "startTime", "startedAt", "start")
+STARTED = ("started", "startTime", "startedAt", "start")
 _ENDED = ("ended", "endTime", "endedAt", "finished", "end")
 _ERROR_TEXTS = ("exception", "error", "errorMessage", "message")
 _DETAILS = ("parentAuditId", "retries", "eventId", "eventName", "messageId", "user", "records")
@@ -200,7 +200,7 @@ def state_of(word: Any) -> RunState:
 
 def started_of(row: Mapping[str, Any]) -> datetime | None:
     """Return when a run was started, where its record tells."""
-    return _first_moment(row, _STARTED)
+    return _first_moment(row, STARTED)
 
 
 def sure_start_of(row: Mapping[str, Any]) -> float | None:
@@ -208,7 +208,7 @@ def sure_start_of(row: Mapping[str, Any]) -> float | None:
 
     Numbers are milliseconds since the epoch, (a). A text without an offset may be in any zone, so it is none here.
     """
-    for name in _STARTED:
+    for name in STARTED:
         value = row.get(name)
         if (found := moment_of_millis(value)) is not None:
             return found.timestamp()

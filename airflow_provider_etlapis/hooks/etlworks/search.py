@@ -28,7 +28,7 @@ START_PROOF: Final = StartProof(
 MOST_LOGS = 5
 """Logs read in one look: those of the newest runs."""
 
-_PARAMETERS = ("parameters", "params", "variables")  # (c)
+PARAMETERS = ("parameters", "params", "variables")  # (c)
 _USERS = ("user", "userName", "startedBy")  # (c) in records; the daily report has `user` (b)
 _SCHEDULER = "scheduler"
 _HASH = re.compile(r"[0-9a-f]{24}$")
@@ -237,7 +237,7 @@ class StartSearch:
         return started is not None and began_before(self._intent.at, started, behind)
 
     def _same_inputs(self, row: Mapping[str, Any]) -> bool | None:
-        shown = next((found for name in _PARAMETERS if (found := _named_values(row.get(name))) is not None), None)
+        shown = next((found for name in PARAMETERS if (found := _named_values(row.get(name))) is not None), None)
         if shown is None:
             return None
         sent = self._sent.parameters

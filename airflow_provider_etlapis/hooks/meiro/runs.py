@@ -84,6 +84,11 @@ class RefusedLists:
         self._refusals.pop(name, None)
 
 
+def state_of(status: str) -> RunState:
+    """Return what a status word means; one that is not known goes on."""
+    return _STATES.get(status, RunState.UNKNOWN)
+
+
 class JobRuns(JobEndpoints):
     """The reading half of the run interface."""
 
@@ -259,7 +264,7 @@ class JobRuns(JobEndpoints):
         if not all(isinstance(job.get(name), kind) for name, kind in (("id", int), ("workspace_id", int))):
             raise VendorUnavailableError(f"a job without its ids was answered; it has {', '.join(sorted(job))}")
         status = str(job.get("status"))
-        state = _STATES.get(status, RunState.UNKNOWN)
+        state = state_of(status)
         stats: Mapping[str, Any] = _object(job.get("stats"))
         times = _object(stats.get("statuses_history"))
         created = self.moment(job.get("created"))
