@@ -84,6 +84,8 @@ class VendorSandbox(ABC):
     dates_by_clock: bool = False
     #: What ``seed_run`` starts when no flow is named.
     default_flow: ClassVar[str]
+    #: By the doctor's checks: the options under which the check differs as it does on a server.
+    replays: ClassVar[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {}
 
     _routes: ClassVar[tuple[Route, ...]] = ()
 

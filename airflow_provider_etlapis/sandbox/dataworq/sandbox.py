@@ -24,6 +24,7 @@ from airflow_provider_etlapis.sandbox.dataworq.work import (
 )
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.messages import Call, Reply, gateway_page, route
+from airflow_provider_etlapis.sandbox.replay import fixed, same
 from airflow_provider_etlapis.sandbox.runs import Run
 from airflow_provider_etlapis.sandbox.server import SandboxOptions, VendorSandbox
 
@@ -64,6 +65,11 @@ class DataworqSandbox(VendorSandbox):
     vendor = "dataworq"
     connection_type = "dataworq"
     default_flow = DEMO_FLOWS[0].name
+    replays = {  # noqa: RUF012 as the base class has it
+        "access": same("access", "access"),
+        "unknown-job": fixed(unknown_job=400),
+        "newest-first": fixed(newest_first=False),
+    }
 
     def __init__(
         self,

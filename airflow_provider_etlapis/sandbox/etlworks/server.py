@@ -12,6 +12,7 @@ from airflow_provider_etlapis.sandbox.etlworks.access import Gate, Role, is_at_l
 from airflow_provider_etlapis.sandbox.etlworks.work import DEMO_FLOWS, Flow, record
 from airflow_provider_etlapis.sandbox.lives import Change, Life
 from airflow_provider_etlapis.sandbox.messages import Call, Reply, gateway_page, route
+from airflow_provider_etlapis.sandbox.replay import fixed, same
 from airflow_provider_etlapis.sandbox.runs import Run
 from airflow_provider_etlapis.sandbox.server import SandboxOptions, VendorSandbox
 
@@ -65,6 +66,14 @@ class EtlworksServer(VendorSandbox):
     vendor = "etlworks"
     connection_type = "etlworks"
     default_flow = DEMO_FLOWS[1].key
+    replays = {  # noqa: RUF012 as the base class has it
+        "login-path": same("login_path", "login_path"),
+        "daily-report": fixed(role="editor"),
+        "record-ids": fixed(tells_ids=False),
+        "record-times": fixed(tells_details=False),
+        "record-inputs": fixed(tells_parameters=False),
+        "log-header": fixed(log_takes_header=False),
+    }
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.meiro.requests import RefusedError, check_fields, operation, whole
 from airflow_provider_etlapis.sandbox.meiro.work import DEMO_DAWGS, USER, Dawg, Workspace, demo_workspaces
 from airflow_provider_etlapis.sandbox.messages import Call, Reply, gateway_page
+from airflow_provider_etlapis.sandbox.replay import fixed, same
 from airflow_provider_etlapis.sandbox.runs import Run
 from airflow_provider_etlapis.sandbox.server import SandboxOptions, VendorSandbox
 from airflow_provider_etlapis.sandbox.tokens import TokenDesk
@@ -62,6 +63,13 @@ class MeiroServer(VendorSandbox):
     vendor = "meiro"
     connection_type = "meiro"
     default_flow = "100"
+    replays = {  # noqa: RUF012 as the base class has it
+        "login-path": same("login_path", "login_path"),
+        "array-parameters": same("array_parameters", "array_style"),
+        "boolean-parameters": same("boolean_parameters", "boolean_style"),
+        "page-size": fixed(max_limit=50),
+        "timezone": lambda settings: {"utc_offset": int(settings["timezone"].removeprefix("Etc/GMT-"))},
+    }
 
     email = "airflow@example.com"
     password = "meiro-sandbox-password"  # noqa: S105 of a sandbox

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from airflow_provider_etlapis.sandbox.lives import Life
 from airflow_provider_etlapis.sandbox.messages import Call, Reply
+from airflow_provider_etlapis.sandbox.replay import fixed
 from airflow_provider_etlapis.sandbox.runs import Run
 from airflow_provider_etlapis.sandbox.server import SandboxOptions
 from airflow_provider_etlapis.sandbox.webrobot.frame import WebRobotFrame
@@ -54,6 +55,10 @@ class WebRobotRuns(WebRobotFrame):
     vendor = "webrobot"
     connection_type = "webrobot"
     default_flow = "98/210"
+    replays = {  # noqa: RUF012 as the base class has it
+        "base-path": lambda settings: {"base_path": settings["base_path"].rstrip("/")},
+        "task-references": fixed(task_references=False),
+    }
 
     def __init__(
         self,
